@@ -1,0 +1,1 @@
+"""The part that needs numpy and scipy only: documents, automata, segments, metrics."""
