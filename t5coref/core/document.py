@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from t5coref.core.errors import DocumentError
 
 Span = tuple[int, int]
 """Half-open word offsets: `(start, end)` covers words `start .. end - 1`."""
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ class Document:
     text: str | None = None
     word_offsets: tuple[Span, ...] | None = None
     annotation: Annotation | None = None
-    extra: Mapping[str, Any] = field(default=_EMPTY)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.words)
@@ -137,7 +134,7 @@ class Document:
                     self._fail(f"{name} has {len(value)} entries; expected one a word, {n}")
         if self.word_offsets is not None:
             object.__setattr__(self, "word_offsets", tuple(_span(s) for s in self.word_offsets))
-        object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
+        object.__setattr__(self, "extra", dict(self.extra))
         self._check_words()
         self._check_sentences()
         self._check_offsets()

@@ -1,0 +1,29 @@
+"""Strict numerics, eight CPU devices, a compilation cache and the shared data folder."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".jax_cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+    """The folder with real data; tests that need it skip, with the reason, where it is absent."""
+    default = pathlib.Path(__file__).parents[2] / "shared"
+    path = pathlib.Path(os.environ.get("T5COREF_SHARED", default))
+    if not (path / "data").is_dir():
+        pytest.skip(f"no data folder at {path}/data; set T5COREF_SHARED to run this test")
+    return path
