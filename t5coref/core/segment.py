@@ -1,0 +1,133 @@
+"""Pieces, windows on sentence boundaries, and merging the clusters of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from t5coref.core.document import Annotation, Span, crosses
+from t5coref.core.errors import ConfigError
+
+INSERTED = -1
+"""Word of a piece that stands for no word (a speaker's name)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A document as vocabulary pieces.
+
+    Attributes:
+      ids: `int32[P]` vocabulary ids, without `</s>`.
+      word: `int32[P]` the word that each piece belongs to, ascending; INSERTED for others.
+      sentence_end: `bool[P]` whether a sentence ends after the piece.
+      word_end: `bool[P]` whether a word (or an insertion's part) ends after the piece.
+    """
+
+    ids: np.ndarray
+    word: np.ndarray
+    sentence_end: np.ndarray
+    word_end: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def clipped(self, longest: int) -> Pieces:
+        """The same pieces with at most `longest` a word, so that every word fits a window."""
+        start_of_word = np.concatenate([[True], self.word_end[:-1]]) if len(self) else self.word_end
+        starts = np.maximum.accumulate(np.where(start_of_word, np.arange(len(self)), 0))
+        # A word's last piece is always kept: it carries the marks of word and sentence ends.
+        keep = (np.arange(len(self)) - starts < longest - 1) | self.word_end
+        return Pieces(self.ids[keep], self.word[keep], self.sentence_end[keep], self.word_end[keep])
+
+
+def windows(pieces: Pieces, length: int, stride: int, *, suffixes: bool = False) -> list[Span]:
+    """Half-open piece spans that cover a document, each at most `length - 1` pieces long.
+
+    A window ends at a sentence end where one lies within reach, else at a word end, and the next
+    one starts at most `stride` pieces later under the same preference; one place is left for
+    `</s>`. Consecutive windows never leave a gap.
+
+    Args:
+      pieces: the document; no word longer than `min(length - 1, stride)`, see `Pieces.clipped`.
+      length: pieces of a window, `</s>` included.
+      stride: largest distance between the starts of two windows.
+      suffixes: go on after a window has reached the end of the document, as the published
+        training data does (each further window is a suffix of the last one).
+
+    Raises:
+      ConfigError: a length or stride that leaves no room.
+    """
+    if length < 2 or not 1 <= stride < length:
+        raise ConfigError(
+            f"window length {length} with stride {stride}; expected 1 <= stride < length"
+        )
+    total, at, out = len(pieces), 0, []
+    while at < total:
+        end = _last_end(pieces, at, min(at + length - 1, total))
+        out.append((at, end))
+        if end == total and not suffixes:
+            break
+        # A window cut short by a long sentence may end before the stride: never skip a piece.
+        at = _last_end(pieces, at, min(at + stride, end, total))
+    return out
+
+
+def _last_end(pieces: Pieces, start: int, end: int) -> int:
+    """The last sentence end in `(start, end]`, else the last word end, as an exclusive offset."""
+    for ends in (pieces.sentence_end, pieces.word_end):
+        found = np.flatnonzero(ends[start:end])
+        if len(found):
+            return start + int(found[-1]) + 1
+    raise ConfigError(
+        f"the word at piece {start} is longer than the {end - start} pieces that the window and "
+        "stride leave for it; raise them or clip the pieces"
+    )
+
+
+def merge(parts: Sequence[Iterable[Sequence[Span]]], min_mentions: int = 1) -> Annotation:
+    """One annotation of the clusters that several windows found.
+
+    Clusters of different windows are one where they share a span; what is connected that way is
+    one cluster of the document. Within it a span that crosses an earlier one (order: start
+    ascending, end descending) is skipped. A span that one window puts into two clusters says
+    nothing about which of them a cluster of another window continues, so it links none.
+
+    Args:
+      parts: the clusters of each window, as half-open word spans of the document.
+      min_mentions: smaller clusters are dropped (2 for corpora without singletons).
+    """
+    clusters = [(w, tuple(c)) for w, part in enumerate(parts) for c in part if len(c)]
+    owners: dict[tuple[int, Span], list[int]] = {}
+    for i, (window, cluster) in enumerate(clusters):
+        for span in dict.fromkeys(cluster):
+            owners.setdefault((window, span), []).append(i)
+    parent = list(range(len(clusters)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    holder: dict[Span, int] = {}
+    for (_, span), ids in owners.items():
+        if len(ids) == 1:
+            first = holder.setdefault(span, ids[0])
+            parent[root(ids[0])] = root(first)
+    merged: dict[int, set[Span]] = {}
+    for i, (_, cluster) in enumerate(clusters):
+        merged.setdefault(root(i), set()).update(cluster)
+    several = len(parts) > 1
+    found = (_without_crossing(spans) if several else spans for spans in merged.values())
+    kept = [tuple(sorted(spans)) for spans in found if len(spans) >= min_mentions]
+    return Annotation(clusters=tuple(sorted(kept)))
+
+
+def _without_crossing(spans: Iterable[Span]) -> list[Span]:
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s[0], -s[1])):
+        if not any(crosses(span, other) for other in kept):
+            kept.append(span)
+    return kept

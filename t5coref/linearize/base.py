@@ -1,0 +1,164 @@
+"""What a linearization is, and the drivers that answer its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from t5coref.core.automaton import Rules
+from t5coref.core.document import Annotation, Document
+from t5coref.core.errors import MismatchError
+from t5coref.core.segment import Pieces
+
+Actions = np.ndarray
+"""Vocabulary ids `int32[T]` of one output, `</s>` or its copy included."""
+
+
+class PieceEncoder(Protocol):
+    """What a linearization needs of a tokenizer."""
+
+    eos_id: int
+
+    def pieces(self, document: Document) -> Pieces:
+        """A document as pieces."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Pieces of a string."""
+        ...
+
+    def piece(self, token: int) -> str:
+        """The text of an id."""
+        ...
+
+    def symbol(self, name: str) -> int:
+        """The id of an added symbol."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One model input that wants an answer.
+
+    Attributes:
+      doc_id: the document's name.
+      index: number of the turn within its document.
+      offset: pieces of the document before the turn's first.
+      source: `int32[S]` vocabulary ids, `</s>` last.
+      word: `int32[S]` word of each piece, -1 for `</s>` and insertions.
+    """
+
+    doc_id: str
+    index: int
+    offset: int
+    source: np.ndarray
+    word: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A turn with its gold answer.
+
+    Attributes:
+      turn: the model input.
+      actions: `int32[T]` what the decoder is scored on.
+      feeds: `int32[T]` what the decoder reads back after each action.
+    """
+
+    turn: Turn
+    actions: Actions
+    feeds: np.ndarray
+
+
+class Linearization(Protocol):
+    """A format: a transition system between documents and sequences of actions."""
+
+    name: str
+    rules: Rules
+
+    def turns(self, doc: Document) -> Generator[list[Turn], list[Actions], Annotation]:
+        """Yields model inputs to be answered now, receives the answers, returns the annotation."""
+        ...
+
+    def oracle(self, turn: Turn, gold: Annotation) -> Actions:
+        """The gold actions of one turn."""
+        ...
+
+    def feeds(self, turn: Turn, actions: Actions) -> np.ndarray:
+        """What the decoder reads back after each action, `int32[T]`."""
+        ...
+
+
+def drive(
+    linearization: Linearization, doc: Document, answer: Callable[[list[Turn]], list[Actions]]
+) -> Annotation:
+    """Holds the conversation of one document with `answer` and returns what it led to."""
+    conversation = linearization.turns(doc)
+    try:
+        pending = next(conversation)
+        while True:
+            pending = conversation.send(answer(pending))
+    except StopIteration as stop:
+        return stop.value
+
+
+def examples(linearization: Linearization, doc: Document) -> list[Example]:
+    """The training examples of an annotated document, one a turn."""
+    gold = _gold(doc)
+    out: list[Example] = []
+
+    def answer(turns: list[Turn]) -> list[Actions]:
+        actions = [linearization.oracle(turn, gold) for turn in turns]
+        out.extend(
+            Example(turn, a, linearization.feeds(turn, a))
+            for turn, a in zip(turns, actions, strict=True)
+        )
+        return actions
+
+    drive(linearization, doc, answer)
+    return out
+
+
+def replay(linearization: Linearization, doc: Document, actions: Sequence[Actions]) -> Annotation:
+    """The annotation that stored actions, one array a turn, stand for.
+
+    Raises:
+      MismatchError: there are more or fewer answers than turns.
+    """
+    stored = list(actions)
+    used = 0
+
+    def answer(turns: list[Turn]) -> list[Actions]:
+        nonlocal used
+        used += len(turns)
+        if used > len(stored):
+            raise MismatchError(
+                f"document {doc.doc_id!r} asks for answer {used}, but {len(stored)} are stored; "
+                "were they written with the same format, window and tokenizer?"
+            )
+        return stored[used - len(turns) : used]
+
+    annotation = drive(linearization, doc, answer)
+    if used != len(stored):
+        raise MismatchError(
+            f"document {doc.doc_id!r} has {used} turns, but {len(stored)} answers are stored; "
+            "were they written with the same format, window and tokenizer?"
+        )
+    return annotation
+
+
+def round_trip(linearization: Linearization, doc: Document) -> Annotation:
+    """What is left of a gold annotation after the format: the best that a model can do."""
+    gold = _gold(doc)
+    return drive(linearization, doc, lambda turns: [linearization.oracle(t, gold) for t in turns])
+
+
+def _gold(doc: Document) -> Annotation:
+    if doc.annotation is None:
+        raise MismatchError(
+            f"document {doc.doc_id!r} has no annotation; expected one to linearize it"
+        )
+    return doc.annotation
