@@ -1,0 +1,6 @@
+"""The model: T5, its losses and its checkpoints."""
+
+from t5coref.nn.losses import token_loss
+from t5coref.nn.t5 import T5, T5Config, reorder_cache
+
+__all__ = ["T5", "T5Config", "reorder_cache", "token_loss"]

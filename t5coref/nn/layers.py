@@ -1,0 +1,191 @@
+"""The parts of a T5 layer that hold no cache: projections, norms, embedding, position biases.
+
+Parameter names, shapes, initialisers and logical axis names are those of `t5x.examples.t5.layers`,
+so that checkpoints and partitioning rules of T5X apply. Parameters are float32; `dtype` is the
+type of the computation. Letters: B rows, S source length, T target length, D model width,
+V vocabulary, A symbols, H heads.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax.linen.partitioning import param_with_axes
+from flax.linen.spmd import with_logical_constraint
+
+Initializer = Callable[..., jax.Array]
+
+FAN_IN_NORMAL = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+FAN_IN_TRUNCATED = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": nn.relu,
+    "gelu": functools.partial(nn.gelu, approximate=True),
+    "silu": nn.silu,
+    "linear": lambda x: x,
+}
+
+
+def hidden_dropout(rate: float, deterministic: bool) -> nn.Dropout:
+    """Dropout of whole features: one mask for all positions of a row, as T5 was trained."""
+    return nn.Dropout(rate=rate, broadcast_dims=(-2,), deterministic=deterministic)
+
+
+class Dense(nn.Module):
+    """A linear map without bias on the last axis."""
+
+    features: int
+    axes: tuple[str, str]
+    dtype: jnp.dtype
+    kernel_init: Initializer = FAN_IN_TRUNCATED
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, columns: jax.Array | None = None) -> jax.Array:
+        """Maps `[..., in]` to `[..., features]`, or to `[..., A]` for the `columns` int32[A]."""
+        kernel = param_with_axes(
+            "kernel", self.kernel_init, (inputs.shape[-1], self.features), axes=self.axes
+        )
+        if columns is not None:
+            kernel = jnp.take(kernel, columns, axis=1)
+        return jnp.dot(inputs.astype(self.dtype), kernel.astype(self.dtype))
+
+
+class LayerNorm(nn.Module):
+    """Root-mean-square norm in float32, without mean or bias (Zhang & Sennrich 2019)."""
+
+    epsilon: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Normalises the last axis of `[B, T, D]`."""
+        scale = param_with_axes("scale", nn.initializers.ones, inputs.shape[-1:], axes=("embed",))
+        x = inputs.astype(jnp.float32)
+        x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + self.epsilon)
+        return (x * jnp.expand_dims(scale, (0, 1))).astype(self.dtype)
+
+
+class Embed(nn.Module):
+    """The token table, shared by both stacks and, in version 1.0, by the head."""
+
+    num_embeddings: int
+    features: int
+    dtype: jnp.dtype
+
+    def setup(self) -> None:
+        """Declares the table `[V, D]`."""
+        self.embedding = param_with_axes(
+            "embedding",
+            nn.initializers.normal(stddev=1.0),
+            (self.num_embeddings, self.features),
+            axes=("vocab", "embed"),
+        )
+
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """Maps int `[B, T]` to `[B, T, D]`; a token outside the table yields NaN, not a guess."""
+        embedded = jnp.take(self.embedding, tokens, axis=0, mode="fill").astype(self.dtype)
+        return with_logical_constraint(embedded, ("batch", "length", "embed"))
+
+    def attend(self, hidden: jax.Array, rows: jax.Array | None = None) -> jax.Array:
+        """Scores `[B, T, D]` in float32 against all rows, or the `rows` int32[A], of the table."""
+        table = self.embedding if rows is None else jnp.take(self.embedding, rows, axis=0)
+        return jnp.einsum("btd,vd->btv", hidden.astype(jnp.float32), table)
+
+
+class Mlp(nn.Module):
+    """Feed-forward block: one activation in version 1.0, a gated product in 1.1 (Shazeer 2020)."""
+
+    mlp_dim: int
+    activations: Sequence[str]
+    dropout_rate: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, deterministic: bool) -> jax.Array:
+        """Maps `[B, T, D]` to `[B, T, D]`."""
+        gates = []
+        for i, activation in enumerate(self.activations):
+            name = "wi" if len(self.activations) == 1 else f"wi_{i}"
+            gate = Dense(self.mlp_dim, ("embed", "mlp"), self.dtype, name=name)(inputs)
+            gates.append(ACTIVATIONS[activation](gate))
+        hidden = hidden_dropout(self.dropout_rate, deterministic)(
+            functools.reduce(operator.mul, gates)
+        )
+        hidden = with_logical_constraint(hidden, ("batch", "length", "mlp"))
+        return Dense(inputs.shape[-1], ("mlp", "embed"), self.dtype, name="wo")(hidden)
+
+
+def distance_buckets(
+    distances: np.ndarray, *, bidirectional: bool, num_buckets: int, max_distance: int
+) -> np.ndarray:
+    """T5's bucket of each `key position - query position` (Raffel et al. 2020, section 2.1).
+
+    Half of the buckets (of each direction) are exact, the rest grow with the logarithm up to
+    `max_distance`. Runs on the host, so the device sees a constant.
+    """
+    backward = -distances
+    offset = np.zeros_like(distances)
+    if bidirectional:
+        num_buckets //= 2
+        offset = np.where(backward < 0, num_buckets, 0)
+        backward = np.abs(backward)
+    backward = np.maximum(backward, 0)
+    exact = num_buckets // 2
+    # Float32 throughout: the trained models' bucket edges are those of float32 logarithms.
+    ratio = np.log(np.maximum(backward, 1).astype(np.float32) / np.float32(exact))
+    growth = ratio / np.float32(np.log(max_distance / exact)) * np.float32(num_buckets - exact)
+    large = np.minimum(exact + growth.astype(np.int32), num_buckets - 1)
+    return (offset + np.where(backward < exact, backward, large)).astype(np.int32)
+
+
+class RelativePositionBias(nn.Module):
+    """Learned attention biases per head and distance bucket, shared by the layers of a stack."""
+
+    num_heads: int
+    num_buckets: int
+    max_distance: int
+    bidirectional: bool
+    dtype: jnp.dtype
+
+    def setup(self) -> None:
+        """Declares the table `[H, buckets]`."""
+        self.rel_embedding = param_with_axes(
+            "rel_embedding",
+            nn.initializers.variance_scaling(1.0, "fan_avg", "uniform"),
+            (self.num_heads, self.num_buckets),
+            axes=("heads", "relpos_buckets"),
+        )
+
+    def __call__(self, queries: int, keys: int) -> jax.Array:
+        """The biases `[1, H, queries, keys]` of positions counted from zero on both sides."""
+        n = queries + keys
+        # Distances 0, 1, .., keys-1, -queries, .., -1: entry d modulo n is distance d.
+        distances = np.concatenate([np.arange(keys), np.arange(-queries, 0)])
+        by_distance = self._lookup(distances)
+        # Repeating a row of n and reading it in rows of n-1 shifts each row by one: entry (q, k)
+        # is distance k-q. No gather, so the gradient is a plain sum rather than a scatter.
+        rows = jnp.broadcast_to(by_distance[:, None, :], (self.num_heads, queries, n))
+        rows = rows.reshape(self.num_heads, queries * n)[:, : queries * (n - 1)]
+        return rows.reshape(1, self.num_heads, queries, n - 1)[..., :keys]
+
+    def at(self, positions: jax.Array, keys: int) -> jax.Array:
+        """The biases `[B, H, T, keys]` of queries at int32 `positions` [B, T], looking back."""
+        by_distance = self._lookup(-np.arange(keys))
+        back = positions[:, :, None] - jnp.arange(keys, dtype=jnp.int32)[None, None, :]
+        biases = jnp.take(by_distance, back, axis=1, mode="clip")
+        return jnp.moveaxis(biases, 0, 1)
+
+    def _lookup(self, distances: np.ndarray) -> jax.Array:
+        buckets = distance_buckets(
+            distances,
+            bidirectional=self.bidirectional,
+            num_buckets=self.num_buckets,
+            max_distance=self.max_distance,
+        )
+        return jnp.take(self.rel_embedding, buckets, axis=1).astype(self.dtype)

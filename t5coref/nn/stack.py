@@ -1,0 +1,281 @@
+"""Configuration, layers and stacks of T5; `t5coref.nn.t5` is the model that users see.
+
+Letters as in `t5coref.nn.t5`. Parameter names are those of `t5x.examples.t5.network`; scanned,
+the layers of a stack share one entry `layers` whose parameters carry the layer on axis
+`PARAM_SCAN_AXIS` and whose cache carries it on axis 0, as in `t5x.examples.scalable_t5`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen import partitioning
+from flax.linen.spmd import with_logical_constraint
+from flax.typing import In
+
+from t5coref.nn.attention import Attention
+from t5coref.nn.layers import (
+    ACTIVATIONS,
+    Dense,
+    Embed,
+    LayerNorm,
+    Mlp,
+    RelativePositionBias,
+    hidden_dropout,
+)
+
+PARAM_SCAN_AXIS = 1
+HIDDEN = ("batch", "length", "embed")
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """The shape of a T5.
+
+    Attributes:
+        mlp_activations: `("relu",)` in version 1.0, `("gelu", "linear")` in 1.1.
+        logits_via_embedding: the head is the token table and its input is scaled by
+            `emb_dim ** -0.5` (1.0); otherwise the head has its own kernel and no scale (1.1).
+        dtype: of the computation; parameters, attention logits, norms and logits are float32.
+        scan_layers: one stacked parameter per kind instead of one per layer (see `scan_params`).
+        remat: recompute each layer for the gradient instead of keeping its activations.
+    """
+
+    vocab_size: int
+    emb_dim: int
+    num_heads: int
+    num_encoder_layers: int
+    num_decoder_layers: int
+    head_dim: int
+    mlp_dim: int
+    mlp_activations: tuple[str, ...] = ("gelu", "linear")
+    dropout_rate: float = 0.1
+    logits_via_embedding: bool = False
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    dtype: str = "float32"
+    scan_layers: bool = False
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"expected dtype 'float32' or 'bfloat16', got {self.dtype!r}")
+        unknown = set(self.mlp_activations) - set(ACTIVATIONS)
+        if unknown or not self.mlp_activations:
+            raise ValueError(
+                f"expected mlp_activations among {sorted(ACTIVATIONS)}, "
+                f"got {list(self.mlp_activations)}"
+            )
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward block, each normed before and added after."""
+
+    config: T5Config
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, mask: jax.Array, bias: jax.Array):
+        """Maps `[B, S, D]` to (`[B, S, D]`, None), the pair that a scan over layers wants."""
+        cfg, drop = self.config, hidden_dropout(self.config.dropout_rate, self.deterministic)
+        inputs = with_logical_constraint(inputs, HIDDEN)
+        x = _norm(cfg, "pre_attention_layer_norm")(inputs)
+        x = _attention(cfg, "attention")(x, x, mask, bias, deterministic=self.deterministic)
+        x = drop(x) + inputs
+        y = _norm(cfg, "pre_mlp_layer_norm")(x)
+        y = drop(_mlp(cfg)(y, self.deterministic)) + x
+        return with_logical_constraint(y, HIDDEN), None
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention and feed-forward block."""
+
+    config: T5Config
+    deterministic: bool
+    keep_source: bool
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: jax.Array,
+        encoded: jax.Array | None,
+        self_mask: jax.Array,
+        cross_mask: jax.Array | None,
+        bias: jax.Array,
+        positions: jax.Array | None,
+    ):
+        """Maps `[N, T, D]` to (`[N, T, D]`, None); with `positions` [N], over the cache."""
+        cfg, drop = self.config, hidden_dropout(self.config.dropout_rate, self.deterministic)
+        inputs = with_logical_constraint(inputs, HIDDEN)
+        self_attention = _attention(cfg, "self_attention")
+        cross_attention = _attention(cfg, "encoder_decoder_attention")
+
+        x = _norm(cfg, "pre_self_attention_layer_norm")(inputs)
+        if positions is None:
+            x = self_attention(x, x, self_mask, bias, deterministic=self.deterministic)
+        else:
+            x = self_attention.extend(x, positions, self_mask, bias)
+        x = drop(x) + inputs
+
+        y = _norm(cfg, "pre_cross_attention_layer_norm")(x)
+        if positions is not None:
+            y = cross_attention.recall(y, encoded, cross_mask, keep=self.keep_source)
+        elif encoded is not None and cross_mask is not None:
+            y = cross_attention(y, encoded, cross_mask, deterministic=self.deterministic)
+        else:
+            raise ValueError("expected encoded and cross_mask when there are no positions")
+        y = drop(y) + x
+
+        z = _norm(cfg, "pre_mlp_layer_norm")(y)
+        z = drop(_mlp(cfg)(z, self.deterministic)) + y
+        return with_logical_constraint(z, HIDDEN), None
+
+
+class Encoder(nn.Module):
+    """The encoder stack."""
+
+    config: T5Config
+
+    @nn.compact
+    def __call__(self, embedded: jax.Array, mask: jax.Array, *, deterministic: bool) -> jax.Array:
+        """Maps `[B, S, D]` to `[B, S, D]` under a bool mask `[B, 1, S, S]`."""
+        cfg = self.config
+        length = embedded.shape[1]
+        bias = _relative_bias(cfg, bidirectional=True)(length, length)
+        x = hidden_dropout(cfg.dropout_rate, deterministic)(embedded)
+        fields = {"config": cfg, "deterministic": deterministic}
+        x = _stack(self, EncoderLayer, cfg.num_encoder_layers, fields, cfg.remat)(x, mask, bias)
+        x = _norm(cfg, "encoder_norm")(x)
+        return nn.Dropout(cfg.dropout_rate, deterministic=deterministic)(x)
+
+
+class Decoder(nn.Module):
+    """The decoder stack and the head."""
+
+    config: T5Config
+    shared_embedding: Embed
+
+    @nn.compact
+    def __call__(
+        self,
+        embedded: jax.Array,
+        encoded: jax.Array | None,
+        cross_mask: jax.Array | None,
+        self_mask: jax.Array | None = None,
+        positions: jax.Array | None = None,
+        *,
+        deterministic: bool,
+        cache_length: int | None = None,
+        keep_source: bool = False,
+        logit_symbols: jax.Array | None = None,
+    ) -> jax.Array:
+        """Maps embedded feeds `[N, T, D]` to float32 logits `[N, T, A]`.
+
+        With `positions` int32[N], the first position of each row, the step reads and writes the
+        cache, whose length L is `cache_length` or that of the cache there is.
+        """
+        cfg = self.config
+        relative_bias = _relative_bias(cfg, bidirectional=False)
+        length = embedded.shape[1]
+        if positions is None:
+            bias = relative_bias(length, length)
+        else:
+            slots = self._cache_length() if cache_length is None else cache_length
+            # [N, T]: the position of every query.
+            steps = positions[:, None] + jnp.arange(length, dtype=jnp.int32)[None, :]
+            bias = relative_bias.at(steps, slots)
+            self_mask = (
+                steps[:, None, :, None] >= jnp.arange(slots, dtype=jnp.int32)[None, None, None, :]
+            )
+        y = hidden_dropout(cfg.dropout_rate, deterministic)(embedded)
+        fields = {"config": cfg, "deterministic": deterministic, "keep_source": keep_source}
+        remat = cfg.remat and positions is None
+        y = _stack(self, DecoderLayer, cfg.num_decoder_layers, fields, remat)(
+            y, encoded, self_mask, cross_mask, bias, positions
+        )
+        y = _norm(cfg, "decoder_norm")(y)
+        y = hidden_dropout(cfg.dropout_rate, deterministic)(y)
+        if cfg.logits_via_embedding:
+            y = y.astype(jnp.float32) * cfg.emb_dim**-0.5
+            return self.shared_embedding.attend(y, logit_symbols)
+        head = Dense(cfg.vocab_size, ("embed", "vocab"), jnp.dtype("float32"), name="logits_dense")
+        return head(y, logit_symbols)
+
+    def _cache_length(self) -> int:
+        first = "layers" if self.config.scan_layers else "layers_0"
+        cache = self.variables.get("cache", {})
+        if first not in cache:
+            raise ValueError(
+                "expected a key/value cache, got none; call init_cache first and pass its "
+                "result as the variables' 'cache'"
+            )
+        return cache[first]["self_attention"]["cached_key"].shape[-3]
+
+
+def _norm(cfg: T5Config, name: str) -> LayerNorm:
+    return LayerNorm(cfg.layer_norm_epsilon, jnp.dtype(cfg.dtype), name=name)
+
+
+def _attention(cfg: T5Config, name: str) -> Attention:
+    return Attention(
+        cfg.num_heads,
+        cfg.head_dim,
+        cfg.emb_dim,
+        cfg.dropout_rate,
+        jnp.dtype(cfg.dtype),
+        name=name,
+    )
+
+
+def _mlp(cfg: T5Config) -> Mlp:
+    dtype = jnp.dtype(cfg.dtype)
+    return Mlp(cfg.mlp_dim, cfg.mlp_activations, cfg.dropout_rate, dtype, name="mlp")
+
+
+def _relative_bias(cfg: T5Config, *, bidirectional: bool) -> RelativePositionBias:
+    return RelativePositionBias(
+        cfg.num_heads,
+        cfg.relative_attention_num_buckets,
+        cfg.relative_attention_max_distance,
+        bidirectional,
+        jnp.dtype(cfg.dtype),
+        name="relpos_bias",
+    )
+
+
+def _stack(parent: nn.Module, layer: Any, length: int, fields: dict[str, Any], remat: bool):
+    """The function that runs `length` layers of one kind over (hidden, *broadcast arguments)."""
+    scanned = fields["config"].scan_layers
+    if remat:
+        # Inside a scan, XLA has no chance to merge the recomputation with the original.
+        layer = nn.remat(layer, prevent_cse=not scanned)
+
+    def run_each(hidden, *args):
+        for i in range(length):
+            hidden, _ = layer(**fields, name=f"layers_{i}")(hidden, *args)
+        return hidden
+
+    def run_scanned(hidden, *args):
+        axis = PARAM_SCAN_AXIS
+        initializing = parent.is_mutable_collection("params")
+        broadcast: Any = (nn.broadcast,) * len(args)
+        scan = partitioning.scan_with_axes(
+            layer,
+            variable_axes={
+                "params": axis if initializing else In(axis),
+                "cache": 0,
+            },
+            split_rngs={"params": True, "dropout": True},
+            in_axes=broadcast,
+            length=length,
+            axis_name="layers",
+        )
+        return scan(**fields, name="layers")(hidden, *args)[0]
+
+    return run_scanned if scanned else run_each

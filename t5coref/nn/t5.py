@@ -1,0 +1,270 @@
+"""T5 1.0 and 1.1 in Flax linen, with the names and call signatures of `t5x.examples.t5.network`.
+
+Raffel et al. 2020 (1.0); Shazeer 2020, "GLU variants improve Transformer" (1.1). Token 0 is
+padding. Letters: B documents, N decoder rows, S source length, T target length, D model width,
+A symbols, L cache length, H heads, d head width.
+
+Decoding, all of it inside one jit and without a host round trip:
+
+    model = T5(config)
+    encoded = model.apply({"params": p}, source, enable_dropout=False, method="encode")
+    _, state = model.apply(
+        {"params": p}, encoded, source, L, method="init_cache", mutable=["cache"])
+    logits, state = model.apply(
+        {"params": p, **state}, tokens, positions, method="decode_step", mutable=["cache"])
+
+The caller owns the positions: a step over k tokens may be undone by stepping again from a smaller
+position, row by row. Every leaf of the cache has its rows on axis 0; with `scan_layers` the layers
+are axis 0 and the rows axis 1. Scanned layers copy the cache at each step, so decode unscanned
+(`unscan_params` is exact).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from t5coref.nn.layers import Embed
+from t5coref.nn.stack import Decoder, Encoder, T5Config
+
+__all__ = ["T5", "T5Config", "reorder_cache"]
+
+
+class T5(nn.Module):
+    """Encoder-decoder transformer; drop-in for T5X's `Transformer`, plus `decode_step`."""
+
+    config: T5Config
+
+    def setup(self) -> None:
+        """Declares the table and the two stacks."""
+        cfg = self.config
+        dtype = jnp.dtype(cfg.dtype)
+        self.token_embedder = Embed(cfg.vocab_size, cfg.emb_dim, dtype)
+        self.encoder = Encoder(cfg)
+        self.decoder = Decoder(cfg, shared_embedding=self.token_embedder)
+
+    @property
+    def scan_layers(self) -> bool:
+        """Whether rows are axis 1 of the cache; T5X asks for it under this name."""
+        return self.config.scan_layers
+
+    def embed(self, tokens: jax.Array) -> jax.Array:
+        """Embeds int `[B, T]` as `[B, T, D]`."""
+        return self.token_embedder(tokens)
+
+    def encode(
+        self,
+        encoder_input_tokens: jax.Array,
+        encoder_segment_ids: jax.Array | None = None,
+        enable_dropout: bool = True,
+    ) -> jax.Array:
+        """Encodes int `[B, S]` as `[B, S, D]`; packed documents see only their own segment."""
+        valid = encoder_input_tokens > 0
+        mask = _outer(valid, valid) & _same_segment(encoder_segment_ids, encoder_segment_ids)
+        embedded = self.embed(encoder_input_tokens)
+        return self.encoder(embedded, mask, deterministic=not enable_dropout)
+
+    def decode(
+        self,
+        encoded: jax.Array,
+        encoder_input_tokens: jax.Array,
+        decoder_input_tokens: jax.Array,
+        decoder_target_tokens: jax.Array,
+        encoder_segment_ids: jax.Array | None = None,
+        decoder_segment_ids: jax.Array | None = None,
+        decoder_positions: jax.Array | None = None,
+        enable_dropout: bool = True,
+        decode: bool = False,
+        max_decode_length: int | None = None,
+        *,
+        logit_symbols: jax.Array | None = None,
+    ) -> jax.Array:
+        """Scores the targets given the feeds, or decodes by T5X's convention.
+
+        Args:
+            encoded: `[B, S, D]`.
+            encoder_input_tokens: int `[B, S]`, for its padding.
+            decoder_input_tokens: int `[B, T]`, what the decoder reads.
+            decoder_target_tokens: int `[B, T]`, for its padding.
+            encoder_segment_ids: int `[B, S]` of packed documents.
+            decoder_segment_ids: int `[B, T]` of packed documents.
+            decoder_positions: unused, as in T5X: positions are relative.
+            enable_dropout: needs the rng "dropout".
+            decode: the first call allocates a cache for `max_decode_length` (default T) tokens
+                and a common `cache_index`; each later call appends its tokens at that index. A
+                cache made by `init_cache` plus `cache_index` also works and is faster, because
+                cross-attention then reuses its projections.
+            max_decode_length: see `decode`.
+            logit_symbols: int32[A]; score these rows of the head only.
+
+        Returns:
+            float32 logits `[B, T, V]`, or `[B, T, A]`.
+
+        Raises:
+            ValueError: `decode` with packed documents.
+        """
+        del decoder_positions
+        embedded = self.embed(decoder_input_tokens)
+        sources = (encoder_input_tokens > 0)[:, None, None, :]
+        packed = encoder_segment_ids is not None or decoder_segment_ids is not None
+        if decode:
+            if packed:
+                raise ValueError(
+                    "expected one document per row when decoding, got segment ids; "
+                    "unpack the batch first"
+                )
+            return self._decode_at_index(
+                embedded, encoded, sources, max_decode_length, logit_symbols
+            )
+        targets = decoder_target_tokens > 0
+        length = decoder_input_tokens.shape[1]
+        causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
+        return self.decoder(
+            embedded,
+            encoded,
+            (targets[:, None, :, None] & sources)
+            & _same_segment(decoder_segment_ids, encoder_segment_ids),
+            causal
+            & _outer(targets, targets)
+            & _same_segment(decoder_segment_ids, decoder_segment_ids),
+            deterministic=not enable_dropout,
+            logit_symbols=logit_symbols,
+        )
+
+    def __call__(
+        self,
+        encoder_input_tokens: jax.Array,
+        decoder_input_tokens: jax.Array,
+        decoder_target_tokens: jax.Array,
+        encoder_segment_ids: jax.Array | None = None,
+        decoder_segment_ids: jax.Array | None = None,
+        encoder_positions: jax.Array | None = None,
+        decoder_positions: jax.Array | None = None,
+        *,
+        enable_dropout: bool = True,
+        decode: bool = False,
+        logit_symbols: jax.Array | None = None,
+    ) -> jax.Array:
+        """Encodes and decodes; see `encode` and `decode`. Positions are unused, as in T5X."""
+        del encoder_positions
+        encoded = self.encode(encoder_input_tokens, encoder_segment_ids, enable_dropout)
+        return self.decode(
+            encoded,
+            encoder_input_tokens,
+            decoder_input_tokens,
+            decoder_target_tokens,
+            encoder_segment_ids,
+            decoder_segment_ids,
+            decoder_positions,
+            enable_dropout,
+            decode,
+            logit_symbols=logit_symbols,
+        )
+
+    def init_cache(
+        self,
+        encoded: jax.Array,
+        encoder_input_tokens: jax.Array,
+        max_decode_length: int,
+        rows_per_source: int = 1,
+    ) -> None:
+        """Fills the 'cache' collection: keys and values of the source, empty slots for targets.
+
+        Args:
+            encoded: `[B, S, D]`.
+            encoder_input_tokens: int `[B, S]`, for its padding.
+            max_decode_length: L, the slots per row.
+            rows_per_source: how many rows, side by side, decode each document (beams). The cache
+                then has N = B * rows_per_source rows of self-attention, and still B of the source.
+        """
+        rows = encoded.shape[0] * rows_per_source
+        # A step of no tokens: it projects the source and allocates, and computes nothing else.
+        self.decoder(
+            self.embed(jnp.zeros((rows, 0), jnp.int32)),
+            encoded,
+            (encoder_input_tokens > 0)[:, None, None, :],
+            positions=jnp.zeros((rows,), jnp.int32),
+            deterministic=True,
+            cache_length=max_decode_length,
+            keep_source=True,
+        )
+
+    def decode_step(
+        self,
+        tokens: jax.Array,
+        positions: jax.Array,
+        *,
+        logit_symbols: jax.Array | None = None,
+    ) -> jax.Array:
+        """Feeds k tokens to each row at its own position and scores what follows each of them.
+
+        Writes slots `positions[n] .. positions[n] + k - 1` and looks at slots up to each token's
+        own. Slots from a row's next position on may hold anything. A token beyond the last slot
+        is not kept, and its logits mean nothing.
+
+        Args:
+            tokens: int `[N, k]`.
+            positions: int32[N], the position of each row's first token.
+            logit_symbols: int32[A]; score these rows of the head only.
+
+        Returns:
+            float32 logits `[N, k, V]`, or `[N, k, A]`.
+
+        Raises:
+            ValueError: there is no cache.
+        """
+        return self.decoder(
+            self.embed(tokens),
+            None,
+            None,
+            positions=positions,
+            deterministic=True,
+            logit_symbols=logit_symbols,
+        )
+
+    def _decode_at_index(self, embedded, encoded, sources, max_decode_length, logit_symbols):
+        rows, length, _ = embedded.shape
+        fresh = not self.has_variable("cache", "cache_index")
+        index = jnp.zeros((), jnp.int32) if fresh else self.get_variable("cache", "cache_index")
+        logits = self.decoder(
+            embedded[:, :0] if fresh else embedded,
+            encoded,
+            sources,
+            positions=jnp.broadcast_to(index, (rows,)),
+            deterministic=True,
+            cache_length=(max_decode_length or length) if fresh else None,
+            logit_symbols=logit_symbols,
+        )
+        self.put_variable("cache", "cache_index", index if fresh else index + length)
+        # The allocating call is made for the cache alone; T5X ignores its logits.
+        return jnp.zeros((rows, length, logits.shape[-1])) if fresh else logits
+
+
+def reorder_cache(cache: Mapping[str, Any], rows: jax.Array, *, axis: int = 0) -> Any:
+    """The cache whose row n is row `rows[n]` (int32[N]) of `cache`, as a beam search needs it.
+
+    Rows may only move within their document, so what is cached of the sources stays as it is.
+    `axis` is 1 for a model with `scan_layers`.
+    """
+
+    def move(path, leaf):
+        grows = any(key.key == "self_attention" for key in path)
+        return jnp.take(leaf, rows, axis=axis) if grows else leaf
+
+    return jax.tree_util.tree_map_with_path(move, cache)
+
+
+def _outer(queries: jax.Array, keys: jax.Array) -> jax.Array:
+    """The mask `[B, 1, T, K]` of bool `[B, T]` and `[B, K]`."""
+    return queries[:, None, :, None] & keys[:, None, None, :]
+
+
+def _same_segment(queries: jax.Array | None, keys: jax.Array | None) -> jax.Array:
+    """Which of int `[B, T]` and `[B, K]` belong together, `[B, 1, T, K]`; all if unpacked."""
+    if queries is None or keys is None:
+        return jnp.ones((1, 1, 1, 1), bool)
+    return queries[:, None, :, None] == keys[:, None, None, :]
