@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -68,6 +69,34 @@ class Tokenizer:
         self._encode = lru_cache(maxsize=1 << 16)(self._encode_uncached)
 
     pad_id, eos_id, unk_id = 0, 1, 2
+
+    @classmethod
+    def train(
+        cls, sentences: Iterable[str], size: int, symbols: Sequence[str] = INTEGER_SYMBOLS
+    ) -> Tokenizer:
+        """A small vocabulary of its own, laid out as T5's (pad, eos, unk = 0, 1, 2).
+
+        Args:
+          sentences: what it is to spell; digits and the separator are always in it.
+          size: pieces, the three special ones included.
+          symbols: added symbols.
+        """
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(  # pyright: ignore
+            sentence_iterator=iter(sentences),
+            model_writer=model,
+            vocab_size=size,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            required_chars="0123456789|",
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+            num_threads=1,
+            minloglevel=2,
+        )
+        return cls(model.getvalue(), symbols)
 
     @property
     def size(self) -> int:

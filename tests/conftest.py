@@ -27,3 +27,12 @@ def shared() -> pathlib.Path:
     if not (path / "data").is_dir():
         pytest.skip(f"no data folder at {path}/data; set T5COREF_SHARED to run this test")
     return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A tokenizer of 64 pieces."""
+    from t5coref.tokenizer import Tokenizer
+
+    text = ["the dog saw it and she saw him near the old house", "Anna gave Ben 's cat to her ."]
+    return Tokenizer.train(text, 64)
