@@ -1,0 +1,180 @@
+"""The table of corpora: which module reads each, and what callers must know about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from types import ModuleType
+from typing import Any
+
+from t5coref.core.document import Document
+from t5coref.core.errors import ConfigError, FormatError
+from t5coref.corpora import conll2012, conllu, jsonl, litbank, preco, text
+from t5coref.corpora.files import STDIN, PathLike, display_name, lines
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A corpus or plain format.
+
+    Attributes:
+      name: what `--format` takes.
+      module: its `read`, and where it is an exchange format also `dumps` and `write`.
+      keeps_singletons: whether clusters of one mention are annotated; if not, predictions drop
+        them.
+      extensions: usual endings of its files.
+    """
+
+    name: str
+    module: ModuleType
+    keeps_singletons: bool
+    extensions: tuple[str, ...]
+
+    @property
+    def writable(self) -> bool:
+        """Whether documents can be written in this format."""
+        return hasattr(self.module, "dumps")
+
+
+_CONLL = (".conll", "_conll", ".v4_gold_conll", ".v4_auto_conll", ".key", ".response")
+_JSON = (".jsonl", ".jsonlines", ".json")
+
+_CORPORA = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus("conll2012", conll2012, False, _CONLL),
+        Corpus("ontonotes", conll2012, False, _CONLL),
+        Corpus("winobias", conll2012, False, _CONLL),
+        Corpus("openboek", conll2012, True, _CONLL),
+        Corpus("litbank", litbank, True, _CONLL),
+        Corpus("conllu", conllu, True, (".conllu",)),
+        Corpus("corefud", conllu, True, (".conllu",)),
+        Corpus("gum", conllu, True, (".conllu",)),
+        Corpus("ontogum", conllu, False, (".conllu",)),
+        Corpus("preco", preco, True, _JSON),
+        Corpus("jsonl", jsonl, True, _JSON),
+        Corpus("text", text, True, (".txt",)),
+    )
+}
+
+_LOOK_AT = 200  # lines read to detect a format
+_CONLLU_COMMENT = re.compile(r"#\s*(newdoc|newpar|sent_id|global\.|text\s*=|meta::)")
+_CONLLU_ID = re.compile(r"\d+([-.]\d+)?")
+
+
+def names() -> tuple[str, ...]:
+    """All names that `get` knows."""
+    return tuple(_CORPORA)
+
+
+def suffixes() -> tuple[str, ...]:
+    """All file name endings that some corpus uses, without `.gz`."""
+    return tuple(dict.fromkeys(e for corpus in _CORPORA.values() for e in corpus.extensions))
+
+
+def get(name: str) -> Corpus:
+    """The corpus of that name.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    if name not in _CORPORA:
+        raise ConfigError(f"unknown format {name!r}; expected one of {', '.join(_CORPORA)}")
+    return _CORPORA[name]
+
+
+def read(path: PathLike, format: str | None = None, **options: Any) -> Iterator[Document]:
+    """Reads a file, or every file of a folder in the order of their names.
+
+    Args:
+      path: a file, a folder whose files end in one of the corpus' extensions, or `-`.
+      format: a name that `get` knows; None detects it for each file.
+      **options: `report`, `lenient`, and for raw text `language`.
+
+    Raises:
+      ConfigError: the format is unknown, or cannot be detected.
+      FormatError: a file breaks its format.
+    """
+    corpus = None if format is None else get(format)
+    for file in _files(path, corpus):
+        module = (corpus or get(detect(file))).module
+        yield from module.read(file, **options)
+
+
+def _files(path: PathLike, corpus: Corpus | None) -> Iterator[PathLike]:
+    folder = pathlib.Path(path)
+    if os.fspath(path) == STDIN or not folder.is_dir():
+        yield path
+        return
+    endings = corpus.extensions if corpus is not None else suffixes()
+    files = [
+        file
+        for file in sorted(folder.iterdir())
+        if file.is_file() and file.name.removesuffix(".gz").endswith(endings)
+    ]
+    if not files:
+        raise ConfigError(
+            f"folder {os.fspath(path)!r} has no file that ends in one of {', '.join(endings)}"
+        )
+    yield from files
+
+
+def detect(path: PathLike) -> str:
+    """The name of a file's format, from its first lines; its extension helps with plain text.
+
+    Raises:
+      ConfigError: neither says what it is, or the file is standard input.
+    """
+    name = display_name(path)
+    fix = f"; give the format, one of {', '.join(_CORPORA)}"
+    if os.fspath(path) == STDIN:
+        raise ConfigError("the format of standard input cannot be detected" + fix)
+    extension_says = {
+        e: corpus.name
+        for corpus in reversed(_CORPORA.values())
+        for e in corpus.extensions
+        if corpus.name not in ("preco", "litbank")
+    }
+    ending = pathlib.PurePath(path).name.removesuffix(".gz")
+    by_name = next((n for e, n in extension_says.items() if ending.endswith(e)), None)
+    if by_name == "text":
+        return by_name
+    try:
+        head = [line for _, line in islice(lines(path), _LOOK_AT) if line.strip()]
+    except FormatError:
+        head = []
+    found = _by_content(head) if head else by_name
+    if found is None:
+        first = f"; it begins with {head[0][:60]!r}" if head else "; it has no lines"
+        raise ConfigError(f"{name}: cannot tell its format{first}{fix}")
+    return found
+
+
+def _by_content(head: list[str]) -> str | None:
+    if head[0].startswith(conll2012.BEGIN):
+        row = next((line for line in head if not line.startswith("#")), "").split("\t")
+        return "litbank" if len(row) > conll2012.POS and row[conll2012.POS] == "_" else "conll2012"
+    if head[0].startswith("{"):
+        return _json_format(head[0])
+    for line in head:
+        if _CONLLU_COMMENT.match(line):
+            return "conllu"
+        columns = line.split("\t")
+        if len(columns) == 10 and _CONLLU_ID.fullmatch(columns[0]):
+            return "conllu"
+    return None
+
+
+def _json_format(line: str) -> str | None:
+    try:
+        keys = json.loads(line).keys()
+    except ValueError:
+        return None
+    if {"doc_id", "tokens"} <= keys:
+        return "jsonl"
+    return "preco" if {"id", "sentences"} <= keys else None
