@@ -1,0 +1,183 @@
+"""A model with everything that belongs to it: weights, tokenizer, format, and where they fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from t5coref import linearize
+from t5coref._version import __version__
+from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.linearize import Linearization
+from t5coref.nn.checkpoint import grow_vocab, load_hf, save_hf
+from t5coref.nn.t5 import T5, T5Config
+from t5coref.tokenizer import MODEL_FILE, Tokenizer
+
+CARD_FILE = "t5coref.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """The name of a linearization and the options that it was made with."""
+
+    name: str = "full-copy"
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def make(self, tokenizer: Tokenizer) -> Linearization:
+        """The linearization for this tokenizer."""
+        try:
+            return linearize.get(self.name, tokenizer, **self.options)
+        except TypeError as e:
+            raise ConfigError(f"format {self.name!r} does not take these options: {e}") from None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """Weights, tokenizer and format: what training makes and prediction needs.
+
+    Attributes:
+      config: the network's shape.
+      params: its parameters, host or device arrays, not scanned.
+      tokenizer: words to pieces.
+      format: how documents become sequences.
+    """
+
+    config: T5Config
+    params: Mapping[str, Any]
+    tokenizer: Tokenizer
+    format: Format = dataclasses.field(default_factory=Format)
+
+    def __post_init__(self) -> None:
+        if self.config.vocab_size < self.tokenizer.size:
+            raise MismatchError(
+                f"the network has {self.config.vocab_size} rows for a tokenizer of "
+                f"{self.tokenizer.size} ids; grow it with nn.checkpoint.grow_vocab"
+            )
+
+    @property
+    def network(self) -> T5:
+        """The Flax module."""
+        return T5(self.config)
+
+    def card(self) -> dict[str, Any]:
+        """What identifies the model's parts; written beside the weights and into checkpoints."""
+        return {
+            "t5coref": __version__,
+            "format": {"name": self.format.name, "options": dict(self.format.options)},
+            "tokenizer": {
+                "symbols": list(self.tokenizer.symbols),
+                "word_rule": self.tokenizer.word_rule,
+                "fingerprint": self.tokenizer.fingerprint,
+            },
+            "dtype": self.config.dtype,
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes a folder that `load`, and transformers, can read; it appears whole or not at all."""
+        target = pathlib.Path(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as tmp:
+            fresh = pathlib.Path(tmp, "new")
+            save_hf(fresh, self.config, self.params)
+            self.tokenizer.save(fresh)
+            weights = sorted(fresh.glob("*.safetensors"))
+            card = self.card() | {"weights": {f.name: _digest(f) for f in weights}}
+            (fresh / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+            if target.exists():
+                target.rename(pathlib.Path(tmp, "old"))
+            fresh.rename(target)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike[str], *, dtype: str | None = None, format: Format | None = None
+    ) -> Model:
+        """Reads what `save` wrote.
+
+        Args:
+          folder: the model's folder.
+          dtype: computation type; None = as saved.
+          format: another format or window than the saved one (the symbols must be the same).
+
+        Raises:
+          ConfigError: there is no model.
+          MismatchError: the tokenizer is not the one that the weights were trained with.
+        """
+        folder = pathlib.Path(folder)
+        path = folder / CARD_FILE
+        if not path.is_file():
+            raise ConfigError(
+                f"{folder} is no t5coref model: expected {CARD_FILE} in it; "
+                "train one with `t5coref train`, which writes RUN/best"
+            )
+        card = json.loads(path.read_text("utf-8"))
+        saved = card["tokenizer"]
+        tokenizer = Tokenizer(folder / MODEL_FILE, saved["symbols"])
+        tokenizer = tokenizer.with_word_rule(saved["word_rule"])
+        if tokenizer.fingerprint != saved["fingerprint"]:
+            raise MismatchError(
+                f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint}; the weights "
+                f"were trained with {saved['fingerprint']}; restore its {MODEL_FILE}"
+            )
+        config, params = load_hf(folder, dtype=dtype or card["dtype"])
+        return cls(config, params, tokenizer, format or Format(**card["format"]))
+
+    def fingerprint(self) -> str:
+        """A digest of the card and the weights: predictions of one job must share it."""
+        digest = hashlib.sha256(json.dumps(self.card(), sort_keys=True).encode())
+        for leaf in jax.tree.leaves(self.params):
+            digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def pretrained(
+    folder: str,
+    *,
+    tokenizer: str | None = None,
+    word_rule: str = "strict",
+    format: Format | None = None,
+    dtype: str = "float32",
+) -> Model:
+    """A T5, T0 or Flan-T5 to be trained, from a Hugging Face folder or hub name.
+
+    Args:
+      folder: with `config.json`, safetensors and (unless `tokenizer` is given) `spiece.model`.
+      tokenizer: a SentencePiece model from elsewhere.
+      word_rule: how words become pieces, `strict` or `reference`.
+      format: the linearization to train.
+      dtype: computation type, float32 or bfloat16.
+    """
+    made = Tokenizer(tokenizer or pathlib.Path(folder)).with_word_rule(word_rule)
+    config, params = load_hf(folder, dtype=dtype)
+    if config.vocab_size < made.size:
+        config, params = grow_vocab(config, params, made.size)
+    return Model(config, params, made, format or Format())
+
+
+def from_scratch(
+    config: T5Config,
+    tokenizer: Tokenizer,
+    *,
+    format: Format | None = None,
+    seed: int = 0,
+) -> Model:
+    """A network with random weights; `config.vocab_size` is raised to the tokenizer's."""
+    config = dataclasses.replace(config, vocab_size=max(config.vocab_size, tokenizer.size))
+    token = jnp.zeros((1, 1), jnp.int32)
+    variables = T5(config).init(jax.random.key(seed), token, token, token, enable_dropout=False)
+    return Model(config, variables["params"], tokenizer, format or Format())
+
+
+def _digest(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
