@@ -1,0 +1,394 @@
+"""Checkpoints: Hugging Face safetensors <-> our parameters <-> scanned parameters.
+
+`NAMES` is the whole conversion. For a given config it is written out layer by layer, so whatever
+is missing, left over or of the wrong shape is known by name, in both directions. Parameters are
+float32 host arrays (numpy), read and converted one tensor at a time; place them with
+`jax.device_put`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes  # noqa: F401  teaches numpy the bfloat16 of safetensors
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from t5coref.nn.scan import scan_params, unscan_params
+from t5coref.nn.stack import T5Config
+from t5coref.nn.t5 import T5
+
+__all__ = [
+    "CheckpointError",
+    "config_from_hf",
+    "config_to_hf",
+    "grow_vocab",
+    "hf_tensors",
+    "load_hf",
+    "save_hf",
+    "scan_params",
+    "unscan_params",
+]
+
+Params = dict[str, Any]
+
+KEEP, TRANSPOSE = False, True
+NAMES: tuple[tuple[str, str, bool], ...] = (
+    # {i} is a layer, {p} an attention projection, {w} a feed-forward matrix.
+    ("shared.weight", "token_embedder/embedding", KEEP),
+    ("lm_head.weight", "decoder/logits_dense/kernel", TRANSPOSE),
+    ("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+     "encoder/relpos_bias/rel_embedding", TRANSPOSE),
+    ("encoder.block.{i}.layer.0.SelfAttention.{p}.weight",
+     "encoder/layers_{i}/attention/{p}/kernel", TRANSPOSE),
+    ("encoder.block.{i}.layer.0.layer_norm.weight",
+     "encoder/layers_{i}/pre_attention_layer_norm/scale", KEEP),
+    ("encoder.block.{i}.layer.1.DenseReluDense.{w}.weight",
+     "encoder/layers_{i}/mlp/{w}/kernel", TRANSPOSE),
+    ("encoder.block.{i}.layer.1.layer_norm.weight",
+     "encoder/layers_{i}/pre_mlp_layer_norm/scale", KEEP),
+    ("encoder.final_layer_norm.weight", "encoder/encoder_norm/scale", KEEP),
+    ("decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+     "decoder/relpos_bias/rel_embedding", TRANSPOSE),
+    ("decoder.block.{i}.layer.0.SelfAttention.{p}.weight",
+     "decoder/layers_{i}/self_attention/{p}/kernel", TRANSPOSE),
+    ("decoder.block.{i}.layer.0.layer_norm.weight",
+     "decoder/layers_{i}/pre_self_attention_layer_norm/scale", KEEP),
+    ("decoder.block.{i}.layer.1.EncDecAttention.{p}.weight",
+     "decoder/layers_{i}/encoder_decoder_attention/{p}/kernel", TRANSPOSE),
+    ("decoder.block.{i}.layer.1.layer_norm.weight",
+     "decoder/layers_{i}/pre_cross_attention_layer_norm/scale", KEEP),
+    ("decoder.block.{i}.layer.2.DenseReluDense.{w}.weight",
+     "decoder/layers_{i}/mlp/{w}/kernel", TRANSPOSE),
+    ("decoder.block.{i}.layer.2.layer_norm.weight",
+     "decoder/layers_{i}/pre_mlp_layer_norm/scale", KEEP),
+    ("decoder.final_layer_norm.weight", "decoder/decoder_norm/scale", KEEP),
+)  # fmt: skip
+PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "out"}
+MATRICES = ("wi", "wi_0", "wi_1", "wo")
+
+TABLE = "token_embedder/embedding"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+TABLE_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+"""Copies of `shared.weight` in older files; so is `lm_head.weight` where the head is tied. They
+are accepted when equal to it, and the first stands in for it when it is absent."""
+
+NEVER_USED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
+"""In files converted before 2020: cross-attention has no position bias, the values are unused."""
+
+FEED_FORWARD = {"relu": ("relu",), "gated-gelu": ("gelu", "linear")}
+"""Hugging Face's `feed_forward_proj` (its gelu is the tanh form) <-> our `mlp_activations`."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is not there or does not fit the model."""
+
+
+class Tensor(NamedTuple):
+    """Where a Hugging Face tensor belongs: our path, its shape in the file, whether transposed."""
+
+    path: str
+    shape: tuple[int, ...]
+    transpose: bool
+
+
+def config_from_hf(config_json: Mapping[str, Any], *, dtype: str = "float32") -> T5Config:
+    """The T5Config of a Hugging Face `config.json`; `dtype` is that of our computation.
+
+    Raises:
+        CheckpointError: not a T5 (or mT5), sizes are missing, or an unknown feed-forward block.
+    """
+    kind = config_json.get("model_type", "t5")
+    if kind not in ("t5", "mt5"):
+        raise CheckpointError(f"expected model_type 't5' or 'mt5', got {kind!r}; use a T5 model")
+    sizes = ("vocab_size", "d_model", "num_heads", "num_layers", "d_kv", "d_ff")
+    absent = [name for name in sizes if name not in config_json]
+    if absent:
+        raise CheckpointError(f"expected {list(sizes)} in config.json, {absent} are missing")
+    proj = config_json.get("feed_forward_proj", "relu")
+    if proj not in FEED_FORWARD:
+        raise CheckpointError(f"expected feed_forward_proj in {sorted(FEED_FORWARD)}, got {proj!r}")
+    # Since transformers 5, `tie_word_embeddings` is always true and another key tells 1.1 from 1.0.
+    tied = config_json.get("scale_decoder_outputs", config_json.get("tie_word_embeddings", True))
+    return T5Config(
+        vocab_size=config_json["vocab_size"],
+        emb_dim=config_json["d_model"],
+        num_heads=config_json["num_heads"],
+        num_encoder_layers=config_json["num_layers"],
+        num_decoder_layers=config_json.get("num_decoder_layers") or config_json["num_layers"],
+        head_dim=config_json["d_kv"],
+        mlp_dim=config_json["d_ff"],
+        mlp_activations=FEED_FORWARD[proj],
+        dropout_rate=config_json.get("dropout_rate", 0.1),
+        logits_via_embedding=bool(tied),
+        relative_attention_num_buckets=config_json.get("relative_attention_num_buckets", 32),
+        relative_attention_max_distance=config_json.get("relative_attention_max_distance", 128),
+        layer_norm_epsilon=config_json.get("layer_norm_epsilon", 1e-6),
+        dtype=dtype,
+    )
+
+
+def config_to_hf(config: T5Config) -> dict[str, Any]:
+    """The `config.json` that makes transformers (4 or 5) build the same model.
+
+    Raises:
+        CheckpointError: transformers has no such feed-forward block.
+    """
+    proj = {ours: theirs for theirs, ours in FEED_FORWARD.items()}.get(config.mlp_activations)
+    if proj is None:
+        raise CheckpointError(
+            f"expected mlp_activations in {list(FEED_FORWARD.values())}, "
+            f"got {config.mlp_activations}; transformers' T5 has no other"
+        )
+    return {
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        "is_encoder_decoder": True,
+        "vocab_size": config.vocab_size,
+        "d_model": config.emb_dim,
+        "d_kv": config.head_dim,
+        "d_ff": config.mlp_dim,
+        "num_heads": config.num_heads,
+        "num_layers": config.num_encoder_layers,
+        "num_decoder_layers": config.num_decoder_layers,
+        "feed_forward_proj": proj,
+        "dropout_rate": config.dropout_rate,
+        "tie_word_embeddings": config.logits_via_embedding,
+        "relative_attention_num_buckets": config.relative_attention_num_buckets,
+        "relative_attention_max_distance": config.relative_attention_max_distance,
+        "layer_norm_epsilon": config.layer_norm_epsilon,
+        "decoder_start_token_id": 0,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+    }
+
+
+def load_hf(
+    folder_or_hub_name: str | os.PathLike[str],
+    *,
+    vocab_size: int | None = None,
+    dtype: str = "float32",
+) -> tuple[T5Config, Params]:
+    """Loads T5, T0 or Flan-T5 from a folder or from the Hugging Face hub; layers are unscanned.
+
+    Args:
+        folder_or_hub_name: has `config.json` and `model.safetensors`, or shards and their index.
+        vocab_size: grow the table and the head to so many rows (see `grow_vocab`).
+        dtype: of the computation; the parameters are float32 whatever the file has.
+
+    Raises:
+        CheckpointError: no such folder or name, or tensors that are missing, left over, of the
+            wrong shape, or copies that differ; all are named.
+    """
+    folder = _find(folder_or_hub_name)
+    config = config_from_hf(json.loads((folder / "config.json").read_text()), dtype=dtype)
+    wanted = hf_tensors(config)
+    table_copies = [*TABLE_COPIES, *["lm_head.weight"] * config.logits_via_embedding]
+    flat: dict[str, np.ndarray] = {}
+    with contextlib.ExitStack() as stack:
+        found: dict[str, tuple[Any, str]] = {}
+        for path in _weight_files(folder):
+            file = stack.enter_context(safe_open(path, framework="np"))
+            found.update({name: (file, name) for name in file.keys()})  # noqa: SIM118
+        copies = {name: found.pop(name) for name in table_copies if name in found}
+        if copies:
+            found.setdefault("shared.weight", next(iter(copies.values())))
+        for name in NEVER_USED:
+            found.pop(name, None)
+        shapes = {name: file.get_slice(at).get_shape() for name, (file, at) in found.items()}
+        _refuse(folder, wanted, shapes)
+        for name, tensor in wanted.items():
+            file, at = found[name]
+            values = file.get_tensor(at).astype(np.float32)
+            flat[tensor.path] = np.ascontiguousarray(values.T) if tensor.transpose else values
+        for name, (file, at) in copies.items():
+            if not np.array_equal(file.get_tensor(at).astype(np.float32), flat[TABLE]):
+                raise CheckpointError(
+                    f"{folder}: expected {name} to equal the shared table, it differs; if the "
+                    "head is its own, set tie_word_embeddings to false in config.json"
+                )
+    params = unflatten_dict(flat, sep="/")
+    return (config, params) if vocab_size is None else grow_vocab(config, params, vocab_size)
+
+
+def save_hf(
+    folder: str | os.PathLike[str],
+    config: T5Config,
+    params: Mapping[str, Any],
+    *,
+    max_shard_bytes: int = 5 * 10**9,
+) -> None:
+    """Writes float32 `model.safetensors` (or shards and index) and `config.json` for transformers.
+
+    Raises:
+        CheckpointError: `params`, scanned as `config` says, are not those of the config.
+    """
+    description = json.dumps(config_to_hf(config), indent=2) + "\n"
+    flat = _flat(unscan_params(params) if config.scan_layers else params)
+    wanted = hf_tensors(config)
+    ours = {tensor.path: name for name, tensor in wanted.items()}
+    shapes = {path: np.shape(leaf) for path, leaf in flat.items()}
+    turned = [t._replace(shape=t.shape[::-1]) if t.transpose else t for t in wanted.values()]
+    _refuse("params", {t.path: t for t in turned}, shapes)
+    shards: list[list[str]] = [[]]
+    room = max_shard_bytes
+    for path in ours:
+        size = 4 * int(np.prod(shapes[path]))
+        if shards[-1] and size > room:
+            shards.append([])
+            room = max_shard_bytes
+        shards[-1].append(path)
+        room -= size
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (WEIGHTS, INDEX):
+        (folder / stale).unlink(missing_ok=True)
+    index = {}
+    for i, paths in enumerate(shards):
+        single = len(shards) == 1
+        file = WEIGHTS if single else f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
+        tensors = {}
+        for path in paths:
+            values = np.asarray(flat[path], np.float32)
+            values = values.T if wanted[ours[path]].transpose else values
+            tensors[ours[path]] = np.ascontiguousarray(values)
+            index[ours[path]] = file
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+    if len(shards) > 1:
+        total = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+        content = {"metadata": {"total_size": total}, "weight_map": index}
+        (folder / INDEX).write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "config.json").write_text(description)
+
+
+def hf_tensors(config: T5Config) -> dict[str, Tensor]:
+    """Every tensor of a Hugging Face checkpoint of this model, by its name there."""
+    # All layers of a stack are alike: the shapes of a model with one layer say them all.
+    single = dataclasses.replace(
+        config, num_encoder_layers=1, num_decoder_layers=1, scan_layers=False, remat=False
+    )
+    token = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    variables = jax.eval_shape(
+        lambda *tokens: T5(single).init(jax.random.key(0), *tokens, enable_dropout=False),
+        *(token,) * 3,
+    )
+    shapes = {path: leaf.shape for path, leaf in _flat(variables["params"]).items()}
+    layers = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
+    tensors = {}
+    for theirs, ours, transpose in NAMES:
+        depth = layers[ours.split("/")[0]] if "{i}" in ours else 1
+        places = PROJECTIONS.items() if "{p}" in ours else [("", "")]
+        for i in range(depth):
+            for p, projection in places:
+                for w in MATRICES if "{w}" in ours else [""]:
+                    shape = shapes.get(ours.format(i=0, p=projection, w=w))
+                    if shape is not None:  # else a matrix of the other version of T5
+                        path = ours.format(i=i, p=projection, w=w)
+                        shape = shape[::-1] if transpose else shape
+                        tensors[theirs.format(i=i, p=p, w=w)] = Tensor(path, shape, transpose)
+    return tensors
+
+
+def grow_vocab(
+    config: T5Config, params: Mapping[str, Any], vocab_size: int, *, seed: int = 0
+) -> tuple[T5Config, Params]:
+    """Adds rows to the table, and columns to an untied head, until there are `vocab_size`.
+
+    New rows are drawn from a normal with the mean and deviation that the old rows have in each
+    feature, so that a new symbol starts about as likely as an average token (Hewitt 2021). The
+    draw depends on `seed` and on the row only, not on how many are added.
+
+    Raises:
+        CheckpointError: the model has more rows than that.
+    """
+    if vocab_size < config.vocab_size:
+        raise CheckpointError(
+            f"expected vocab_size of at least the model's {config.vocab_size}, got {vocab_size}; "
+            "rows are added, never dropped"
+        )
+    flat = _flat(params)
+    for stream, (path, axis) in enumerate(((TABLE, 0), ("decoder/logits_dense/kernel", 1))):
+        if path in flat:
+            old = np.moveaxis(np.asarray(flat[path], np.float32), axis, 0)
+            noise = np.random.default_rng((seed, stream)).standard_normal(
+                (vocab_size - len(old), old.shape[1]), np.float32
+            )
+            new = old.mean(axis=0, keepdims=True) + old.std(axis=0, keepdims=True) * noise
+            flat[path] = np.ascontiguousarray(np.moveaxis(np.concatenate([old, new]), 0, axis))
+    return dataclasses.replace(config, vocab_size=vocab_size), unflatten_dict(flat, sep="/")
+
+
+def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves by path, the parts joined by slashes."""
+    return dict(flatten_dict(dict(params), sep="/"))
+
+
+def _find(folder_or_hub_name: str | os.PathLike[str]) -> Path:
+    folder = Path(folder_or_hub_name)
+    if folder.is_dir():
+        return folder
+    name = os.fspath(folder_or_hub_name)
+    try:
+        import huggingface_hub
+    except ImportError as e:
+        raise CheckpointError(
+            f"expected a folder, got {name!r}; to look it up on the Hugging Face hub, "
+            "install t5coref[hf]"
+        ) from e
+    patterns = ["config.json", "*.safetensors", INDEX]
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+    except (OSError, ValueError) as e:
+        raise CheckpointError(
+            f"expected a folder or a name on the Hugging Face hub, got {name!r}, which is not "
+            f"a folder and could not be fetched ({type(e).__name__}); check the spelling, or "
+            "download the model and give its folder"
+        ) from e
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / INDEX).exists():
+        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
+        files = [folder / name for name in sorted(set(weight_map.values()))]
+    else:
+        files = [folder / WEIGHTS]
+    absent = [file.name for file in files if not file.exists()]
+    if absent:
+        raise CheckpointError(
+            f"{folder}: expected {absent}, found {sorted(p.name for p in folder.iterdir())}; "
+            "convert other formats with transformers' save_pretrained"
+        )
+    return files
+
+
+def _refuse(place: object, wanted: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
+    """Raises unless `found` (name -> shape) has the `wanted` names and shapes exactly."""
+    missing = sorted(wanted.keys() - found.keys())
+    unused = sorted(found.keys() - wanted.keys())
+    wrong = [
+        f"{name}: expected {tensor.shape}, got {tuple(found[name])}"
+        for name, tensor in wanted.items()
+        if name in found and tuple(found[name]) != tuple(tensor.shape)
+    ]
+    problems = [
+        f"{what}: {names}"
+        for what, names in (("missing", missing), ("unmapped", unused), ("wrong shape", wrong))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{place} does not fit the config; {'; '.join(problems)}; "
+            "check that config and tensors come from one T5 model"
+        )
