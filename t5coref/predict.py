@@ -1,0 +1,227 @@
+"""Documents in, the same documents with predicted clusters out.
+
+B rows, S source pieces, T steps.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from t5coref.core.document import Annotation, Document
+from t5coref.core.errors import ConfigError, T5CorefError
+from t5coref.decode.constraint import Tables
+from t5coref.decode.search import Decoded, greedy
+from t5coref.linearize import Actions, Turn
+from t5coref.model import Model
+from t5coref.nn.t5 import T5
+
+SHORTEST = 64
+"""Sources are padded to at least this many pieces."""
+
+ERROR = "error"
+"""Key of `Document.extra` that says why a document has no prediction."""
+
+
+@functools.partial(jax.jit, static_argnames=("network", "max_steps"))
+def decode_batch(
+    network: T5,
+    params: Mapping[str, Any],
+    tables: Tables,
+    sources: jax.Array,
+    lengths: jax.Array,
+    budgets: jax.Array,
+    max_steps: int,
+) -> Decoded:
+    """Encodes sources `int32[B, S]` and decodes them greedily under the rules."""
+    variables = {"params": params}
+    encoded = network.apply(variables, sources, enable_dropout=False, method="encode")
+    _, cache = network.apply(
+        variables, encoded, sources, max_steps, method="init_cache", mutable=["cache"]
+    )
+
+    def next_logits(cache: Any, tokens: jax.Array, positions: jax.Array):
+        logits, cache = network.apply(
+            variables | cache,
+            tokens[:, None],
+            positions,
+            logit_symbols=tables.ids,
+            method="decode_step",
+            mutable=["cache"],
+        )
+        return logits[:, 0], cache
+
+    return greedy(next_logits, cache, tables, sources, lengths, budgets, max_steps)
+
+
+def padded_length(length: int, minimum: int = SHORTEST) -> int:
+    """The smallest of 2^k and 3 * 2^k that is at least `length` and `minimum`.
+
+    A corpus then needs a handful of compiled programs, and rows are padded by half at most.
+    """
+    power = 1 << (max(length, minimum, 2) - 1).bit_length()
+    return power * 3 // 4 if power * 3 // 4 >= max(length, minimum) else power
+
+
+@dataclass
+class _Conversation:
+    """A document whose turns are being answered."""
+
+    document: Document
+    turns: Generator[list[Turn], list[Actions], Annotation]
+    pending: list[Turn]
+    answers: list[Actions | None]
+
+
+class Predictor:
+    """Predicts clusters for streams of documents, many at a time.
+
+    Documents are taken in rounds; the turns that the documents of a round ask for are sorted by
+    padded length and decoded in batches.
+
+    Args:
+      model: weights, tokenizer and format.
+      batch_size: rows decoded at once at most.
+      target_ratio: steps that an output may take, as a multiple of its padded source length; the
+        constraint makes every output end within them.
+      round_size: documents taken at once.
+      devices: where to run; None = as many of the local devices as divide `batch_size`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        batch_size: int = 8,
+        target_ratio: float = 3.0,
+        round_size: int = 64,
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        if batch_size < 1 or round_size < 1 or target_ratio < 1:
+            raise ConfigError(
+                f"batch_size {batch_size}, round_size {round_size}, target_ratio {target_ratio}; "
+                "expected at least 1 each"
+            )
+        self.model = model
+        self.linearization = model.format.make(model.tokenizer)
+        self.batch_size = batch_size
+        self.target_ratio = target_ratio
+        self.round_size = round_size
+        # Decoding copies a scanned cache at each step: decode layer by layer.
+        self._network = T5(replace(model.config, scan_layers=False, remat=False))
+        devices = list(jax.local_devices() if devices is None else devices)
+        devices = devices[: math.gcd(batch_size, len(devices))]
+        self._mesh = Mesh(np.asarray(devices), ("rows",))
+        self._tables = self._everywhere(Tables.of(self.linearization.rules))
+        self._params: Any = None
+
+    def predict(
+        self, documents: Iterable[Document], params: Mapping[str, Any] | None = None
+    ) -> Iterator[Document]:
+        """Yields each document with its predicted annotation, in order.
+
+        A document that cannot be predicted comes back without clusters, and `extra["error"]` says
+        why; the others are not affected.
+
+        Args:
+          documents: read as they are needed.
+          params: other weights than the model's, for evaluation during training.
+        """
+        if params is None:
+            if self._params is None:
+                self._params = self._everywhere(self.model.params)
+            placed = self._params
+        else:
+            placed = self._everywhere(params)
+        stream = iter(documents)
+        while batch := list(itertools.islice(stream, self.round_size)):
+            yield from self._round(batch, placed)
+
+    def _round(self, documents: Sequence[Document], params: Any) -> Iterator[Document]:
+        results: list[Document | None] = [None] * len(documents)
+        open_: dict[int, _Conversation] = {}
+        for i, document in enumerate(documents):
+            turns = self.linearization.turns(document)
+            self._advance(i, document, turns, None, open_, results)
+        while open_:
+            asked = [(i, k) for i, c in open_.items() for k in range(len(c.pending))]
+            answers = self._answer([open_[i].pending[k] for i, k in asked], params)
+            for (i, k), actions in zip(asked, answers, strict=True):
+                open_[i].answers[k] = actions
+            for i, c in list(open_.items()):
+                del open_[i]
+                self._advance(i, c.document, c.turns, c.answers, open_, results)
+        for result in results:
+            assert result is not None
+            yield result
+
+    def _advance(self, i, document, turns, answers, open_, results) -> None:
+        """Moves a conversation to its next turns or its end; an error ends only this one."""
+        try:
+            pending = next(turns) if answers is None else turns.send(answers)
+        except StopIteration as stop:
+            results[i] = document.with_annotation(stop.value)
+        except T5CorefError as error:
+            results[i] = failed(document, error)
+        else:
+            open_[i] = _Conversation(document, turns, pending, [None] * len(pending))
+
+    def _answer(self, turns: Sequence[Turn], params: Any) -> list[Actions]:
+        """The model's actions for turns of any lengths, in order."""
+        by_width: dict[int, list[int]] = {}
+        for i, turn in enumerate(turns):
+            by_width.setdefault(padded_length(len(turn.source)), []).append(i)
+        answers: list[Actions | None] = [None] * len(turns)
+        for width, members in sorted(by_width.items()):
+            for start in range(0, len(members), self.batch_size):
+                rows = members[start : start + self.batch_size]
+                for i, actions in zip(rows, self._decode([turns[i] for i in rows], width, params),
+                                      strict=True):  # fmt: skip
+                    answers[i] = actions
+        return [a for a in answers if a is not None]
+
+    def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Actions]:
+        devices = self._mesh.size
+        rows = min(self.batch_size, max(devices, 1 << (len(turns) - 1).bit_length()))
+        max_steps = math.ceil(self.target_ratio * width)
+        sources = np.zeros((rows, width), np.int32)
+        lengths = np.zeros(rows, np.int32)
+        for row, turn in enumerate(turns):
+            lengths[row] = len(turn.source)
+            sources[row, : lengths[row]] = turn.source
+        by_row = NamedSharding(self._mesh, PartitionSpec("rows"))
+        found = decode_batch(
+            self._network,
+            params,
+            self._tables,
+            jax.device_put(sources, by_row),
+            jax.device_put(lengths, by_row),
+            jax.device_put(np.full(rows, max_steps, np.int32), by_row),
+            max_steps,
+        )
+        actions, ends = np.asarray(found.actions), np.asarray(found.lengths)
+        return [actions[row, : ends[row]] for row in range(len(turns))]
+
+    def _everywhere(self, tree: Any) -> Any:
+        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
+
+
+def failed(document: Document, error: Exception) -> Document:
+    """The document without clusters, with the reason why."""
+    return replace(
+        document, annotation=Annotation(), extra={**document.extra, ERROR: str(error)}
+    )
+
+
+def error_of(document: Document) -> str | None:
+    """Why a document has no prediction; None if it has one."""
+    return document.extra.get(ERROR)
+
