@@ -1,0 +1,71 @@
+"""`t5coref evaluate`: predict annotated documents and score the predictions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from t5coref import corpora
+from t5coref.cli.models import add_model_arguments, load_predictor
+from t5coref.core.errors import ConfigError
+
+HELP = "predict annotated documents and score the predictions"
+
+DESCRIPTION = """\
+Decodes annotated documents with the model and scores its clusters against theirs. Where a corpus
+annotates no singletons, clusters of one mention are left out on both sides.
+"""
+
+EPILOG = """\
+examples:
+  t5coref evaluate --model runs/litbank/best --corpus litbank dev/*.conll
+  t5coref evaluate --model runs/ontogum/best --corpus ontogum ontogum/dev --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    add_model_arguments(parser)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="annotated documents or folders")
+    parser.add_argument("--corpus", required=True, choices=corpora.names(), metavar="NAME",
+                        help=f"one of {', '.join(corpora.names())}")  # fmt: skip
+    parser.add_argument("--ids", metavar="FILE", help="evaluate only these documents, one id a line")
+    parser.add_argument("--json", action="store_true", help="print JSON with fractions")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only warnings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the scores; exit status 1 if some document failed."""
+    from t5coref.cli.progress import DocumentProgress
+    from t5coref.cli.score import as_json, table
+    from t5coref.core.metrics import Scorer
+    from t5coref.inputs import corpus_files
+    from t5coref.predict import error_of
+
+    documents = corpus_files(files=args.files, corpus=args.corpus, ids=args.ids)
+    if unannotated := [d.doc_id for d in documents if d.annotation is None]:
+        raise ConfigError(
+            f"document {unannotated[0]!r} has no annotation; evaluation needs one a document"
+        )
+    singletons = corpora.get(args.corpus).keeps_singletons and not args.drop_singletons
+    scorer, failures = Scorer(remove_singletons=not singletons), 0
+    predictor = load_predictor(args)
+    with DocumentProgress(len(documents), args.quiet) as progress:
+        for gold, found in zip(documents, predictor.predict(documents), strict=True):
+            assert gold.annotation is not None
+            assert found.annotation is not None
+            scorer.add(gold.annotation.clusters, found.annotation.clusters)
+            failures += error_of(found) is not None
+            progress.advanced([found])
+    scores = scorer.compute()
+    if args.json:
+        print(json.dumps(as_json(scores), indent=2))
+    else:
+        print("\n".join(table(scores)))
+        kept = "singletons kept" if singletons else "without singletons"
+        print(f"{len(documents)} documents, {kept}")
+    if failures:
+        print(f"t5coref: {failures} documents failed and count as empty", file=sys.stderr)
+    return 1 if failures else 0

@@ -1,0 +1,142 @@
+"""`t5coref linearize`: look at the sequences of a format, or measure its ceiling."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+
+from t5coref import corpora, linearize
+from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
+from t5coref.core.document import Document
+from t5coref.core.errors import ConfigError
+from t5coref.core.metrics import Scorer
+from t5coref.corpora.report import Report
+
+HELP = "print documents as sequences of actions, or check that they come back"
+
+DESCRIPTION = """\
+Prints every turn (model input and gold output) of annotated documents as one line of JSON:
+
+  doc_id, turn, offset   the document, the number of the turn, pieces before its first
+  source                 the pieces that the encoder reads
+  actions                what the decoder is scored on
+  feeds                  what the decoder reads back after each action
+
+With --check the gold actions are turned back into clusters instead and scored against the gold
+clusters: the best that any model can reach with the format, per file and, on the last line, in
+all.
+"""
+
+EPILOG = """\
+examples:
+  t5coref linearize --list
+  t5coref linearize --format full-copy --corpus litbank emma.conll --tokenizer t5/spiece.model
+  t5coref linearize --format full-copy --corpus gum dev/*.conllu --check --window 512
+
+The word rules `--pieces reference` are those of the published checkpoints, and the windows then go
+on to the end of a document in steps of the stride, as in the published training data.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of the command."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument("files", metavar="FILE", nargs="*", help="annotated documents")
+    parser.add_argument("--list", action="store_true", help="name the formats and exit")
+    parser.add_argument("--format", default="full-copy", help="linearization (default: full-copy)")
+    parser.add_argument("--corpus", help="format of the files (default: detect it)")
+    parser.add_argument("--window", type=int, default=2048, metavar="N",
+                        help="pieces of a window, </s> included (default: 2048)")  # fmt: skip
+    parser.add_argument("--stride", type=int, metavar="N",
+                        help="most pieces between the starts of windows (default: half a window)")  # fmt: skip
+    parser.add_argument("--pieces", choices=("strict", "reference"), default="strict",
+                        help="how words become pieces (default: strict)")  # fmt: skip
+    parser.add_argument("--check", action="store_true", help="print the round-trip score instead")
+    parser.add_argument("--lenient", action="store_true", help="skip and count broken parts")
+    parser.add_argument("--json", action="store_true", help="with --check: scores as JSON lines")
+    add_tokenizer_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints turns or scores; returns the exit status."""
+    if args.list:
+        print("\n".join(sorted(linearize.FORMATS)))
+        return 0
+    if not args.files:
+        raise ConfigError("no FILE given; name at least one, or pass --list to see the formats")
+    tokenizer = find_tokenizer(args.tokenizer).with_word_rule(args.pieces)
+    format_ = linearize.get(
+        args.format,
+        tokenizer,
+        window=args.window,
+        stride=args.stride,
+        suffixes=args.pieces == "reference",
+    )
+    report = Report()
+    if args.check:
+        _check(args, format_, report)
+    else:
+        for document in _documents(args, report):
+            for example in linearize.examples(format_, document):
+                print(json.dumps(_row(example, tokenizer), ensure_ascii=False))
+    for message in report.messages:
+        print(f"warning: {message}", file=sys.stderr)
+    return 0
+
+
+def _documents(args: argparse.Namespace, report: Report) -> Iterator[Document]:
+    for path in args.files:
+        yield from _read(args, path, report)
+
+
+def _read(args: argparse.Namespace, path: str, report: Report) -> Iterator[Document]:
+    return corpora.read(path, args.corpus, report=report, lenient=args.lenient)
+
+
+def _row(example: linearize.Example, tokenizer) -> dict[str, object]:
+    def pieces(tokens) -> list[str]:
+        return [tokenizer.piece(int(t)) for t in tokens]
+
+    return {
+        "doc_id": example.turn.doc_id,
+        "turn": example.turn.index,
+        "offset": example.turn.offset,
+        "source": pieces(example.turn.source),
+        "actions": pieces(example.actions),
+        "feeds": pieces(example.feeds),
+    }
+
+
+def _check(args: argparse.Namespace, format_: linearize.Linearization, report: Report) -> None:
+    total, lost_in_all, documents = Scorer(), 0, 0
+    for path in args.files:
+        scorer, lost, count = Scorer(), 0, 0
+        for document in _read(args, path, report):
+            back = linearize.round_trip(format_, document)
+            assert document.annotation is not None  # round_trip refuses that
+            scorer.add(document.annotation.clusters, back.clusters)
+            kept = {(s, e) for s, e, _ in back.mentions()}
+            lost += sum((s, e) not in kept for s, e, _ in document.annotation.mentions())
+            count += 1
+        total.merge(scorer)
+        lost_in_all += lost
+        documents += count
+        _print_scores(args, os.fspath(path), scorer, lost, count)
+    _print_scores(args, "all", total, lost_in_all, documents)
+
+
+def _print_scores(
+    args: argparse.Namespace, name: str, scorer: Scorer, lost: int, documents: int
+) -> None:
+    scores = scorer.compute()
+    if args.json:
+        values = {metric: score._asdict() for metric, score in scores.items()}
+        row = {"file": name, "documents": documents, "lost_mentions": lost, **values}
+        print(json.dumps(row, ensure_ascii=False))
+        return
+    figures = "  ".join(f"{metric} {100 * score.f1:.2f}" for metric, score in scores.items())
+    plural = "" if documents == 1 else "s"
+    print(f"{name}: {figures}  ({documents} document{plural}, {lost} mentions lost)")
