@@ -1,0 +1,50 @@
+# One place for every command; .ci/run calls `make check test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
+
+.PHONY: help demo test test-slow check format benchmark clean
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.base  ## install, train a tiny model on stories, predict unseen ones
+	$(BIN)/t5coref demo
+
+test: $(VENV)/.dev  ## install, run the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev  ## every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## lint, format, types, layout
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	@! find gin -name __init__.py | grep . || (echo "gin/ must hold no __init__.py" && false)
+
+format: $(VENV)/.dev  ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.dev  ## print the benchmarks' ratios
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:           ## remove what make made
+	rm -rf $(VENV) .jax_cache demo_out
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  sys.exit(0 if (3, 11) <= v <= (3, 12) else f"expected Python 3.11 or 3.12, got {v}; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: setup.py constraints.txt | $(VENV)/bin/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: setup.py constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/.base

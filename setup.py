@@ -1,0 +1,75 @@
+"""Packaging: two packages, and the gin files as data of the first one."""
+
+import pathlib
+import runpy
+import shutil
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = pathlib.Path(__file__).parent
+
+BASE = [
+    "numpy>=2.0",
+    "scipy>=1.13",  # CEAF's assignment problem
+    "jax>=0.10",
+    "flax>=0.12.8",
+    "optax>=0.2.8",
+    "orbax-checkpoint>=0.12",
+    "grain>=0.2.18",  # deterministic, resumable input without TensorFlow
+    "sentencepiece>=0.2.1",
+    "safetensors>=0.6",
+    "gin-config>=0.5",
+    "spacy>=3.8",  # words and sentences of raw text: blank pipelines only
+    "rich>=14",  # progress bars and coloured output
+    "tensorboardX>=2.6.4",  # event files without TensorFlow
+]
+HF = ["transformers>=5", "huggingface-hub>=1"]
+SEQIO = ["seqio>=0.0.20"]
+TPU = ["jax[tpu]>=0.10"]
+DEV = [
+    *HF,
+    "torch>=2.9",  # the independent reference for the network
+    "hypothesis>=6.150",
+    "pytest>=9",
+    "pytest-xdist>=3.8",
+    "ruff>=0.17",
+    "pyright>=1.1.400",
+    "pre-commit>=4",
+    "tensorboard>=2.20",  # reads what we write, in tests
+]
+
+
+class BuildWithGin(build_py):
+    """Puts `gin/` into the wheel as `t5coref/gin/`."""
+
+    def run(self) -> None:
+        """Builds the packages, then copies the gin files."""
+        super().run()
+        if not self.editable_mode:
+            target = pathlib.Path(self.build_lib, "t5coref", "gin")
+            shutil.copytree(ROOT / "gin", target, dirs_exist_ok=True)
+
+
+setup(
+    name="t5coref",
+    version=runpy.run_path(str(ROOT / "t5coref" / "_version.py"))["__version__"],
+    description="Coreference and entity-centric relation extraction with T5, in JAX",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["t5coref*", "tasks*"]),
+    package_data={"t5coref": ["demo/*.jsonl", "demo/LICENSE*"]},
+    cmdclass={"build_py": BuildWithGin},
+    install_requires=BASE,
+    extras_require={"hf": HF, "seqio": SEQIO, "tpu": TPU, "dev": DEV},
+    entry_points={"console_scripts": ["t5coref = t5coref.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Text Processing :: Linguistic",
+    ],
+)
