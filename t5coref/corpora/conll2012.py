@@ -21,7 +21,7 @@ BEGIN = "#begin document"
 END = "#end document"
 
 _HEADER = re.compile(r"#begin document \((.*)\);(?:\s*part\s+(\d+))?\s*")
-_PART = re.compile(r"(.*)#(0|[1-9]\d*)", re.DOTALL)
+_PART = re.compile(r"(.+)#(0|[1-9]\d*)")
 _BLANKS = re.compile(r"[ \t]+")  # not \s: words may hold other Unicode blanks
 _BRACKET = re.compile(r"\(([^()|]+)\)|\(([^()|]+)|([^()|]+)\)")
 _NOTHING = frozenset({"-", "_", "", "*"})
@@ -104,9 +104,11 @@ def read_dialect(
         elif not line.strip(" \t"):
             if builder is not None:
                 builder.end_sentence()
+        elif line.startswith("#"):
+            continue  # a comment
         elif builder is not None:
             builder.add(line, number)
-        elif not line.startswith("#"):
+        else:
             source.mistake(
                 "skipped_lines", number, f"expected {BEGIN} (NAME); part NNN, found {line[:40]!r}"
             )
@@ -153,7 +155,7 @@ class _Builder:
     def add(self, line: str, number: int) -> None:
         """Adds the row of one word."""
         line = line.rstrip(" \t")  # LitBank's empty last column; blanks that align OntoNotes
-        row = line.split("\t") if "\t" in line else _BLANKS.split(line)
+        row = line.split("\t") if "\t" in line else _BLANKS.split(line.lstrip(" "))
         if len(row) < 2:
             self._source.mistake(
                 "skipped_lines", number, f"expected columns of one word, found {line[:60]!r}"
@@ -236,7 +238,7 @@ def dumps_dialect(document: Document, dialect: Dialect, *, report: Report | None
     elif not dialect.numbered_parts:
         part = 0
     header = f"{BEGIN} ({name});" + ("" if part is None else f" part {part:{dialect.part}}")
-    name_cell = _BLANKS.sub("_", name).replace("#", "_")
+    name_cell = re.sub(r"^#|[ \t]", "_", name)  # a row must not look like a comment
     brackets = zip(*bracket_pairs(document, report), strict=True)
     out = [header]
     for start, end in document.sentences:

@@ -7,7 +7,6 @@ mention keeps the words that it has besides them. What a bracket's fields mean i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from t5coref.core.document import Document
@@ -27,8 +26,6 @@ from t5coref.corpora.report import Report, Source
 HEADER = "eid-etype-head-other"
 """The fields that we write; etype and other stay empty, and the head is always 1: not known."""
 
-_COMMENT = re.compile(r"#\s*([^=]*?)\s*(?:=\s*(.*?)\s*)?")
-
 
 def read(
     path: PathLike, *, report: Report | None = None, lenient: bool = False
@@ -45,8 +42,7 @@ def read(
     number = 0
     for number, line in lines(path):
         if line.startswith("#"):
-            match = _COMMENT.fullmatch(line)
-            key, value = (match[1], match[2] or "") if match else ("", "")
+            key, _, value = (part.strip() for part in line[1:].partition("="))
             if key in ("newdoc", "newdoc id"):
                 if builder is not None:
                     yield from builder.finish(number)

@@ -7,6 +7,7 @@ import gzip
 import os
 import pathlib
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, BinaryIO, cast
 
@@ -34,12 +35,21 @@ def stem(path: PathLike) -> str:
 
 @contextlib.contextmanager
 def open_bytes(path: PathLike) -> Iterator[BinaryIO]:
-    """The bytes of a file, unpacked where its name ends in `.gz`; `-` is standard input."""
+    """The bytes of a file, unpacked where its name ends in `.gz`; `-` is standard input.
+
+    Raises:
+      FormatError: the compressed data is damaged.
+    """
     if os.fspath(path) == STDIN:
         yield sys.stdin.buffer
     elif os.fspath(path).endswith(".gz"):
-        with gzip.open(path, "rb") as file:
-            yield cast(BinaryIO, file)
+        try:
+            with gzip.open(path, "rb") as file:
+                yield cast(BinaryIO, file)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FormatError(
+                f"{display_name(path)}: damaged gzip data ({error}); fetch the file again"
+            ) from None
     else:
         with open(path, "rb") as file:
             yield file
@@ -52,7 +62,7 @@ def decode(raw: bytes, where: str) -> str:
       FormatError: the bytes are not UTF-8.
     """
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise FormatError(
             f"{where}: byte {error.start + 1} (0x{raw[error.start]:02x}) is not UTF-8; convert "
@@ -67,19 +77,13 @@ def lines(path: PathLike) -> Iterator[tuple[int, str]]:
     order mark is dropped from the start of any line, since concatenated files carry several.
 
     Raises:
-      FormatError: the file is not UTF-8, or its compressed data is cut off.
+      FormatError: the file is not UTF-8, or its compressed data is damaged.
     """
     name = display_name(path)
     with open_bytes(path) as file:
-        number = 0
-        try:
-            for number, raw in enumerate(file, start=1):
-                line = raw.removesuffix(b"\n").removesuffix(b"\r")
-                yield number, decode(line, f"{name}:{number}")
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise FormatError(
-                f"{name}:{number + 1}: damaged gzip data ({error}); fetch the file again"
-            ) from None
+        for number, raw in enumerate(file, start=1):
+            line = raw.removesuffix(b"\n").removesuffix(b"\r")
+            yield number, decode(line, f"{name}:{number}")
 
 
 @contextlib.contextmanager

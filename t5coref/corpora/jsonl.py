@@ -60,7 +60,7 @@ def objects(path: PathLike, source: Source) -> Iterator[tuple[int, dict[str, Any
             continue
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             source.mistake(
                 "skipped_documents",
                 number,

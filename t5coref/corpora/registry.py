@@ -125,7 +125,7 @@ def _files(path: PathLike, corpus: Corpus | None) -> Iterator[PathLike]:
 
 
 def detect(path: PathLike) -> str:
-    """The name of a file's format, from its first lines; its extension helps with plain text.
+    """The name of a file's format, from its first lines or else from its extension.
 
     Raises:
       ConfigError: neither says what it is, or the file is standard input.
@@ -142,13 +142,11 @@ def detect(path: PathLike) -> str:
     }
     ending = pathlib.PurePath(path).name.removesuffix(".gz")
     by_name = next((n for e, n in extension_says.items() if ending.endswith(e)), None)
-    if by_name == "text":
-        return by_name
     try:
         head = [line for _, line in islice(lines(path), _LOOK_AT) if line.strip()]
     except FormatError:
-        head = []
-    found = _by_content(head) if head else by_name
+        head = []  # reading will say what is wrong
+    found = (_by_content(head) if head else None) or by_name
     if found is None:
         first = f"; it begins with {head[0][:60]!r}" if head else "; it has no lines"
         raise ConfigError(f"{name}: cannot tell its format{first}{fix}")

@@ -1,0 +1,157 @@
+"""Random documents survive writing and reading, as far as each format can hold them."""
+
+import io
+import itertools
+import pathlib
+import tempfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from t5coref.core.document import Annotation, Document, Relation, crosses
+from t5coref.corpora import conll2012, conllu, jsonl, litbank, preco
+
+ANY_WORD = st.text(min_size=1, max_size=5) | st.sampled_from(
+    [
+        "a\x85b",
+        "\u2028",
+        "1\xa0000",
+        "القاهرة",
+        "北京",
+        "👩‍👩‍👧",
+        "(1)",
+        "|",
+        "#end document",
+        "-",
+        "_",
+    ]
+)
+# what one tab-separated column can hold
+CELL = ANY_WORD.map(lambda word: word.translate({9: "·", 10: "·", 13: "·"}))
+NAME = st.text("aé/_ ;)#0", min_size=1, max_size=8).filter(lambda name: name == name.strip())
+SPEAKERS = [None, "Ann", "Speaker#1", "A b"]
+
+
+@st.composite
+def documents(draw, words=CELL):
+    text = tuple(draw(st.lists(words, max_size=12)))
+    n = len(text)
+    cuts = sorted(draw(st.sets(st.integers(1, n - 1), max_size=3))) if n > 1 else []
+    edges = [0, *cuts, n] if n else [0]
+    clusters = []
+    if n:
+        span = st.tuples(st.integers(0, n - 1), st.integers(1, 5)).map(
+            lambda s: (s[0], min(n, s[0] + s[1]))
+        )
+        clusters = draw(st.lists(st.lists(span, min_size=1, max_size=4), max_size=4))
+    return Document(
+        doc_id=draw(NAME),
+        words=text,
+        sentences=tuple(itertools.pairwise(edges)),
+        speakers=draw(st.none() | st.tuples(*[st.sampled_from(SPEAKERS)] * n)),
+        pos=draw(st.none() | st.tuples(*[st.sampled_from(["NN", "VB"])] * n)),
+        annotation=Annotation(tuple(tuple(cluster) for cluster in clusters)),
+    )
+
+
+def through(module, document):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "x"
+        module.write([document, document], path)
+        first, second = module.read(path)
+    assert first == second
+    return first
+
+
+def writable(cluster):
+    """Outer mentions first, without those that cross an earlier one; quadratic and plain."""
+    kept = []
+    for span in sorted(cluster, key=lambda s: (s[0], -s[1])):
+        if not any(crosses(span, other) for other in kept):
+            kept.append(span)
+    return sorted(kept)
+
+
+def sorted_clusters(document):
+    return sorted(map(list, document.annotation.clusters))
+
+
+@pytest.mark.parametrize("module", [conll2012, litbank, conllu])
+@given(document=documents())
+def test_bracket_formats(module, document):
+    found = through(module, document)
+    assert found.words == document.words
+    assert found.sentences == document.sentences
+    assert sorted_clusters(found) == sorted(map(writable, document.annotation.clusters))
+    assert found.pos == (document.pos or None)
+    if module is not litbank:
+        assert found.doc_id == document.doc_id
+    if module is not conllu:
+        known = any(document.speakers or ())
+        assert found.speakers == (document.speakers if known else None)
+    again = through(module, found)
+    assert again == found, "what was read once is written and read without any change"
+
+
+@given(document=documents())
+def test_preco(document):
+    found = through(preco, document)
+    sentence = [i for i, (start, end) in enumerate(document.sentences) for _ in range(start, end)]
+    within = [
+        [s for s in cluster if sentence[s[0]] == sentence[s[1] - 1]]
+        for cluster in document.annotation.clusters
+    ]
+    assert sorted_clusters(found) == sorted(cluster for cluster in within if cluster)
+    assert (found.words, found.sentences) == (document.words, document.sentences)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def full_documents(draw):
+    document = draw(documents(words=ANY_WORD))
+    text, offsets = "", []
+    for word in document.words:
+        text += draw(st.sampled_from(["", " ", "\n\n", "\u2028"]))
+        offsets.append((len(text), len(text) + len(word)))
+        text += word
+    n = len(document.annotation.clusters)
+    relation = st.builds(Relation, st.integers(0, n - 1), st.integers(0, n - 1), st.text())
+    relations = draw(st.lists(relation, max_size=3)) if n else []
+    keys = st.text().filter(lambda key: key not in jsonl.KEYS)
+    return Document(
+        doc_id=draw(st.text(min_size=1)),
+        words=document.words,
+        sentences=document.sentences,
+        speakers=document.speakers,
+        pos=document.pos,
+        text=text,
+        word_offsets=tuple(offsets),
+        annotation=draw(
+            st.sampled_from([None, Annotation(document.annotation.clusters, tuple(relations))])
+        ),
+        extra=draw(st.dictionaries(keys, JSON, max_size=3)),
+    )
+
+
+@given(document=full_documents())
+def test_jsonl_keeps_everything(document):
+    found = through(jsonl, document)
+    assert found == document
+    assert list(found.extra) == list(document.extra)
+    assert jsonl.dumps(found) == jsonl.dumps(document)
+
+
+@given(document=full_documents())
+def test_jsonl_is_one_line_a_document(document):
+    stream = io.StringIO()
+    jsonl.write([document], stream)
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    assert "\r" not in line
