@@ -1,0 +1,178 @@
+"""Training examples as padded batches, each a pure function of the seed and its number.
+
+B rows, S source pieces, T steps. Nothing is read ahead of a checkpoint: a run that starts again at
+step n asks for batch n.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+
+from t5coref import linearize
+from t5coref.core.document import Document
+from t5coref.core.errors import ConfigError
+from t5coref.core.symbols import Inventory
+from t5coref.decode.search import START
+from t5coref.linearize import Example, Linearization
+
+SHORTEST = 64
+"""Rows are padded to at least so many places."""
+
+FOREVER = 2**31
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples side by side.
+
+    Attributes:
+      features: `encoder_input_tokens` `[B, S]`; `decoder_input_tokens` (the feeds, shifted),
+        `decoder_target_tokens` (actions as vocabulary ids), `decoder_target_actions` (actions as
+        positions in the inventory), `[B, T]`, all int32; `decoder_loss_weights` float32 `[B, T]`.
+      names: the document and the turn of each row, `[B]`.
+      pieces: source and target places that are not padding.
+    """
+
+    features: dict[str, np.ndarray]
+    names: tuple[str, ...]
+    pieces: int
+
+
+def name(example: Example) -> str:
+    """How messages call an example."""
+    return f"{example.turn.doc_id!r} turn {example.turn.index}"
+
+
+def training_examples(
+    linearization: Linearization,
+    documents: Iterable[Document],
+    *,
+    max_source_length: int | None = None,
+    max_target_length: int | None = None,
+    skip_long: bool = False,
+) -> tuple[list[Example], list[str]]:
+    """The examples of annotated documents, and the names of those left out as too long.
+
+    Args:
+      linearization: the format.
+      documents: with annotations.
+      max_source_length: pieces of an input, `</s>` included.
+      max_target_length: actions of an answer.
+      skip_long: leave longer examples out instead of refusing them; none is ever cut.
+
+    Raises:
+      ConfigError: an example is too long, or there is none.
+    """
+    kept: list[Example] = []
+    skipped: list[str] = []
+    for document in documents:
+        for example in linearize.examples(linearization, document):
+            sizes = {
+                "source": (len(example.turn.source), max_source_length),
+                "target": (len(example.actions), max_target_length),
+            }
+            long = {k: v for k, v in sizes.items() if v[1] is not None and v[0] > v[1]}
+            if long and not skip_long:
+                side, (length, limit) = next(iter(long.items()))
+                raise ConfigError(
+                    f"document {name(example)} has a {side} of {length}; expected at most "
+                    f"max_{side}_length = {limit}; raise it, make the format's window smaller, or "
+                    "set skip_long to train without such examples"
+                )
+            if long:
+                skipped.append(name(example))
+            else:
+                kept.append(example)
+    if not kept:
+        raise ConfigError(
+            f"there is nothing to train on: no example is left, {len(skipped)} were too long; "
+            "expected at least one annotated document with text"
+        )
+    return kept, skipped
+
+
+def batches(
+    examples: Sequence[Example],
+    inventory: Inventory,
+    batch_size: int,
+    *,
+    seed: int,
+    source_length: int | None = None,
+    target_length: int | None = None,
+) -> grain.MapDataset[Batch]:
+    """Endless batches by number, in an order of their own in each epoch.
+
+    A batch may hold the end of an epoch and the start of the next one, so that no example is
+    dropped.
+
+    Args:
+      examples: none too long.
+      inventory: the actions of the format.
+      batch_size: B.
+      seed: of the order.
+      source_length: S; None = the shortest of a few lengths that fits, see `padded_length`.
+      target_length: T; likewise.
+    """
+    index = np.full(max(inventory.ids) + 1, -1, np.int32)
+    index[np.asarray(inventory.ids)] = np.arange(len(inventory.ids))
+
+    def collate(rows: Sequence[Example]) -> Batch:
+        sources = [row.turn.source for row in rows]
+        answers = [row.actions for row in rows]
+        width = source_length or padded_length(max(map(len, sources)))
+        length = target_length or padded_length(max(map(len, answers)))
+        actions = _padded(answers, length)
+        weights = np.arange(length)[None, :] < np.asarray([len(a) for a in answers])[:, None]
+        shifted = [np.concatenate([[START], row.feeds[:-1]]) for row in rows]
+        features = {
+            "encoder_input_tokens": _padded(sources, width),
+            "decoder_input_tokens": _padded(shifted, length),
+            "decoder_target_tokens": actions,
+            "decoder_target_actions": np.where(weights, index[actions], 0).astype(np.int32),
+            "decoder_loss_weights": weights.astype(np.float32),
+        }
+        pieces = sum(map(len, sources)) + sum(map(len, answers))
+        return Batch(features, tuple(map(name, rows)), pieces)
+
+    dataset = grain.MapDataset.source(examples).seed(seed).shuffle().repeat()
+    return dataset.batch(batch_size, batch_fn=collate)
+
+
+def read_ahead(dataset: grain.MapDataset[Batch], start: int) -> Iterator[Batch]:
+    """Batch `start` and all that follow, made by other threads while the caller computes."""
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+    return iter(dataset.slice(slice(start, FOREVER)).to_iter_dataset(options))
+
+
+def padded_length(longest: int) -> int:
+    """The least of 64, 96, 128, 192, 256, 384, ... that holds `longest`.
+
+    A program is compiled for each pair of lengths, so there must be few; none is more than a
+    half longer than the one before.
+    """
+    length = SHORTEST
+    while length < longest:
+        length = length * 3 // 2 if length & (length - 1) == 0 else length * 4 // 3
+    return length
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """A digest of examples and their order: a resumed run must train on the same ones."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(name(example).encode())
+        for array in (example.turn.source, example.actions, example.feeds):
+            digest.update(np.ascontiguousarray(array, np.int32).tobytes() + b"|")
+    return digest.hexdigest()[:16]
+
+
+def _padded(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
+    out = np.zeros((len(rows), length), np.int32)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = row
+    return out

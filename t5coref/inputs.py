@@ -1,0 +1,93 @@
+"""Documents for training and evaluation, from files or made here."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from t5coref import corpora
+from t5coref.core.document import Document
+from t5coref.core.errors import ConfigError
+from t5coref.tokenizer import Tokenizer
+
+SHOWN = 5  # names in a message
+
+
+def corpus_files(
+    *, files: str | Sequence[str], corpus: str | None = None, ids: str | None = None
+) -> list[Document]:
+    """All documents of some files, in the order of the patterns and of the names they match.
+
+    Args:
+      files: files, folders or glob patterns.
+      corpus: a name that `corpora.get` knows; None detects it.
+      ids: a file with one document id a line: only these documents, in the order of `files`.
+
+    Raises:
+      ConfigError: a pattern matches nothing, or a listed document is not in the files.
+      FormatError: a file breaks its format.
+    """
+    documents = [
+        document for path in _matching(files) for document in corpora.read(path, format=corpus)
+    ]
+    if ids is None:
+        return documents
+    wanted = dict.fromkeys(pathlib.Path(ids).read_text("utf-8").split())
+    chosen = [document for document in documents if document.doc_id in wanted]
+    if missing := wanted.keys() - {document.doc_id for document in chosen}:
+        raise ConfigError(
+            f"{ids} lists {len(missing)} documents that the files do not have: "
+            f"{_some(sorted(missing))}; the files have {len(documents)}: "
+            f"{_some([d.doc_id for d in documents])}"
+        )
+    return chosen
+
+
+def demo_stories(*, count: int, seed: int = 0) -> list[Document]:
+    """Simple generated stories, annotated; other seeds give other stories."""
+    from t5coref.demo.generate import generate
+
+    return list(generate(count, seed))
+
+
+def vocabulary(*, documents: Iterable[Document], size: int) -> Tokenizer:
+    """A small vocabulary that spells the words of some documents, with the integer symbols."""
+    sentences = [
+        " ".join(document.words[start:end])
+        for document in documents
+        for start, end in document.sentences
+    ]
+    return Tokenizer.train(sentences, size)
+
+
+def digest(documents: Iterable[Document]) -> str:
+    """Tells one list of annotated documents from another."""
+    seen = hashlib.sha256()
+    for document in documents:
+        clusters = None if document.annotation is None else document.annotation.clusters
+        seen.update(repr((document.doc_id, document.words, clusters)).encode())
+    return seen.hexdigest()[:16]
+
+
+def _matching(files: str | Sequence[str]) -> list[str]:
+    patterns = [files] if isinstance(files, str) else list(files)
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        exact = os.path.exists(pattern) or pattern == "-"
+        paths = [pattern] if exact else sorted(glob.glob(pattern, recursive=True))
+        if not paths:
+            raise ConfigError(
+                f"no file matches {pattern!r}; give files, folders or glob patterns that match "
+                "at least one file"
+            )
+        found |= dict.fromkeys(paths)
+    if not found:
+        raise ConfigError("no files are given; expected at least one")
+    return list(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,145 @@
+"""AdamW and Adafactor with warm-up, decay and clipping, as functions of the number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from t5coref.core.errors import ConfigError
+
+NOT_DECAYED = ("scale", "rel_embedding")
+"""Last names of the parameters without weight decay: layer norms and relative positions."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What the training loop needs to know of an optimizer.
+
+    Attributes:
+      transform: gradients to updates.
+      learning_rate: the rate of the step that follows `n` finished steps.
+      settings: what it was made with, as JSON; a resumed run must have the same.
+    """
+
+    transform: optax.GradientTransformation
+    learning_rate: optax.Schedule
+    settings: Mapping[str, Any]
+
+
+OptimizerFactory = Callable[[int], Optimizer]
+"""The total number of steps -> an optimizer; `adamw` and `adafactor` are two."""
+
+
+def schedule(
+    total_steps: int, *, peak: float, warmup: int | float = 0.1, decay: str = "linear"
+) -> optax.Schedule:
+    """A rate that rises in a line to `peak` and then falls in a line to 0, or stays.
+
+    No step is lost to a rate of 0: the first has `peak / warmup steps`, and the rate would be 0
+    only one step after the last.
+
+    Args:
+      total_steps: steps of the run.
+      peak: the highest rate.
+      warmup: how many steps it takes to rise: an int counts them, a float is a part of the total.
+      decay: `linear` or `constant`.
+
+    Raises:
+      ConfigError: an unknown decay, or a warm-up that is negative or longer than the run.
+    """
+    if decay not in ("linear", "constant"):
+        raise ConfigError(f"decay is {decay!r}; expected 'linear' or 'constant'")
+    rising = warmup if isinstance(warmup, int) else round(warmup * total_steps)
+    if not 0 <= rising <= total_steps:
+        raise ConfigError(
+            f"warmup {warmup!r} is {rising} of {total_steps} steps; expected 0 to {total_steps}: "
+            "an int counts steps, a float is a part of them all"
+        )
+
+    def rate(finished: jax.typing.ArrayLike) -> jax.Array:
+        step = jnp.asarray(finished, jnp.float32)
+        factor = jnp.minimum(1.0, (step + 1.0) / max(rising, 1))
+        if decay == "linear":
+            factor = jnp.minimum(factor, (total_steps - step) / max(total_steps - rising, 1))
+        return peak * jnp.maximum(factor, 0.0)
+
+    return rate
+
+
+def adamw(
+    total_steps: int,
+    *,
+    peak: float = 5e-4,
+    warmup: int | float = 0.1,
+    decay: str = "linear",
+    weight_decay: float = 0.01,
+    clip: float | None = 1.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019); only matrices are decayed.
+
+    Args:
+      total_steps: steps of the run.
+      peak: the highest learning rate; the default is for base and large models.
+      warmup: see `schedule`.
+      decay: see `schedule`.
+      weight_decay: times the learning rate.
+      clip: the largest norm of the gradient of all parameters together; None = any.
+      b1: decay of the mean of gradients.
+      b2: decay of the mean of their squares.
+      eps: added to the root of that.
+    """
+    settings = {"name": "adamw", **locals()}
+    del settings["total_steps"]
+    rate = schedule(total_steps, peak=peak, warmup=warmup, decay=decay)
+    rule = optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=is_decayed)
+    return Optimizer(_clipped(rule, clip), rate, settings)
+
+
+def adafactor(
+    total_steps: int,
+    *,
+    peak: float = 1e-3,
+    warmup: int | float = 0.1,
+    decay: str = "linear",
+    weight_decay: float | None = None,
+    clip: float | None = 1.0,
+    relative: bool = True,
+) -> Optimizer:
+    """Adafactor (Shazeer and Stern 2018), which keeps a row and a column of each matrix's moments.
+
+    Args:
+      total_steps: steps of the run.
+      peak: the highest learning rate.
+      warmup: see `schedule`.
+      decay: see `schedule`; T5 was fine-tuned with a constant rate.
+      weight_decay: per step; matrices only.
+      clip: the largest norm of the gradient of all parameters together; None = any.
+      relative: multiply each update by the size of its parameter, as T5 was trained.
+    """
+    settings = {"name": "adafactor", **locals()}
+    del settings["total_steps"]
+    rate = schedule(total_steps, peak=peak, warmup=warmup, decay=decay)
+    rule = optax.adafactor(
+        rate,
+        multiply_by_parameter_scale=relative,
+        weight_decay_rate=weight_decay,
+        weight_decay_mask=is_decayed,
+    )
+    return Optimizer(_clipped(rule, clip), rate, settings)
+
+
+def is_decayed(params: Any) -> Any:
+    """Which parameters weight decay pulls at, scanned or not: a tree of bools."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in NOT_DECAYED, params)
+
+
+def _clipped(rule: optax.GradientTransformation, clip: float | None):
+    return rule if clip is None else optax.chain(optax.clip_by_global_norm(clip), rule)

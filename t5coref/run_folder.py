@@ -1,0 +1,198 @@
+"""The folder of a training run: its checkpoints, its exported models, and what it was made with.
+
+    OUTPUT/checkpoints/STEP/   state and meta, by orbax; the last few and the best one
+    OUTPUT/best, OUTPUT/last   models for `Model.load`
+    OUTPUT/best.json           the step that `best` is from
+
+A process that is killed leaves a folder from which the run can go on: a checkpoint appears whole or
+not at all, and `best` is written before the checkpoint that calls it the best.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from t5coref import logbook
+from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.model import Model
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: two runs in one folder go unnoticed
+    fcntl = None
+
+CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
+BEST_STEP_FILE = "best.json"
+LOCK_FILE = ".lock"
+
+Identity = Mapping[str, Any]
+"""What makes two runs the same run, as JSON; `start` holds some of the first weights."""
+
+
+def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The evaluation with the highest CoNLL F1; the first of equals."""
+    return max(history, key=lambda row: row["conll"], default=None)
+
+
+class RunFolder:
+    """Saves and restores one run; only one process at a time may have it.
+
+    Args:
+      path: the folder, made where there is none.
+      identity: must equal that of the checkpoint that is there.
+      keep: how many of the last checkpoints to keep, beside the best.
+      resume: go on from the checkpoint that is there; False deletes what an earlier run left.
+
+    Raises:
+      ConfigError: another process is training in this folder.
+      MismatchError: the checkpoint there is of a different run.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, identity: Identity, keep: int, resume: bool
+    ):
+        self.path = pathlib.Path(path).absolute()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / LOCK_FILE).open("w")
+        self._identity = json.loads(json.dumps(identity))
+        self._keep, self._best_step = keep, None
+        try:
+            _lock(self._lock, self.path)
+            if not resume:
+                self._clear()
+            for stray in (*self.path.glob(f".{BEST}.*"), *self.path.glob(f".{LAST}.*")):
+                shutil.rmtree(stray)
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=self, cleanup_tmp_directories=True
+            )
+            self._manager = ocp.CheckpointManager(self.path / CHECKPOINTS, options=options)
+            self.step = self._manager.latest_step() or 0
+            self.meta = self._restore_meta() if self.step else {"history": [], "finished": False}
+        except BaseException:
+            self._lock.close()
+            raise
+        best = best_row(self.meta["history"])
+        self._best_step = None if best is None else best["step"]
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+        self._lock.close()
+
+    def restore(self, like: Any, step: int | None = None) -> Any:
+        """The state of a checkpoint (None: the latest) with the shapes and shardings of `like`."""
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
+        return self._manager.restore(self.step if step is None else step, args=args)["state"]
+
+    def save(self, step: int, state: Any, *, history: Sequence[Mapping], finished: bool) -> None:
+        """Begins to write a checkpoint; the caller may go on at once, and may change `state`."""
+        self._manager.wait_until_finished()
+        best = best_row(history)
+        self._best_step = None if best is None else best["step"]
+        meta = {"identity": self._identity, "history": list(history), "finished": finished}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
+            ),
+        )
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: object) -> list[bool]:
+        """Which checkpoints, given by their steps, orbax is to keep."""
+        del context
+        oldest = len(checkpoints) - self._keep
+        return [i >= oldest or c.step == self._best_step for i, c in enumerate(checkpoints)]
+
+    def wait(self) -> None:
+        """Returns when the last checkpoint is on disk."""
+        self._manager.wait_until_finished()
+
+    def export_best(self, model: Model, step: int) -> None:
+        """Writes `best`, and of which step it is."""
+        marker = self.path / BEST_STEP_FILE
+        marker.unlink(missing_ok=True)
+        model.save(self.path / BEST)
+        fresh = marker.with_suffix(".tmp")
+        fresh.write_text(json.dumps({"step": step}) + "\n", "utf-8")
+        fresh.replace(marker)
+
+    def export_last(self, model: Model) -> None:
+        """Writes `last`."""
+        model.save(self.path / LAST)
+
+    def exported_step(self) -> int | None:
+        """The step that `best` is from; None if it is not there, or not whole."""
+        try:
+            return json.loads((self.path / BEST_STEP_FILE).read_text("utf-8"))["step"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
+    def _restore_meta(self) -> dict[str, Any]:
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        meta = self._manager.restore(self.step, args=args)["meta"]
+        theirs, ours = dict(meta["identity"]), dict(self._identity)
+        starts = theirs.pop("start"), ours.pop("start")
+        differing = _differences(theirs, ours)
+        if not differing and not _alike(*starts):
+            differing = ["the weights that training starts from"]
+        if differing:
+            self._manager.close()
+            raise MismatchError(
+                f"{self.path} has a checkpoint of another run (step {self.step}): "
+                f"{'; '.join(differing)}; go on with the settings that it had, give another "
+                "output_dir, or start over with resume=False, which deletes the run there"
+            )
+        return meta
+
+    def _clear(self) -> None:
+        for folder in (CHECKPOINTS, BEST, LAST, logbook.EVENTS_FOLDER):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for file in (BEST_STEP_FILE, logbook.METRICS_FILE):
+            (self.path / file).unlink(missing_ok=True)
+
+
+def start_of(params: Any) -> list[float]:
+    """The first weight of each parameter: enough to tell one set of weights from another."""
+    return [float(np.asarray(leaf[(0,) * leaf.ndim])) for leaf in jax.tree.leaves(params)]
+
+
+def _alike(a: Sequence[float], b: Sequence[float]) -> bool:
+    # Random weights may differ in their last bits from one kind of device to another.
+    return len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-3, atol=1e-7))
+
+
+def _differences(theirs: Any, ours: Any, name: str = "") -> list[str]:
+    """Where two JSON values differ, in words."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        keys = [*theirs, *(key for key in ours if key not in theirs)]
+        return [
+            difference
+            for key in keys
+            for difference in _differences(
+                theirs.get(key, "absent"), ours.get(key, "absent"), f"{name}.{key}".lstrip(".")
+            )
+        ]
+    return [] if theirs == ours else [f"{name} was {theirs!r} and is now {ours!r}"]
+
+
+def _lock(file: Any, path: pathlib.Path) -> None:
+    """Takes the folder for this process; the system gives it back when the process ends."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ConfigError(
+            f"another process is training in {path}; wait for it, or give another output_dir"
+        ) from None

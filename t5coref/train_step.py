@@ -1,0 +1,95 @@
+"""One step of training as a pure function.
+
+K micro-batches of B rows, S source pieces, T steps, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from t5coref.nn.losses import token_loss
+from t5coref.nn.t5 import T5
+from t5coref.optimizers import Optimizer
+
+
+class TrainState(NamedTuple):
+    """What a step changes: int32[] steps made, parameters, moments."""
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+
+
+def make_train_step(
+    network: T5,
+    optimizer: Optimizer,
+    symbols: Sequence[int],
+    *,
+    z_loss: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> Callable[[TrainState, Mapping[str, jax.Array], jax.Array], tuple[TrainState, dict]]:
+    """The pure function (state, features `[K, B, ...]`, key) -> (state, metrics).
+
+    The loss is the mean over all target symbols of the K micro-batches, so that K times B rows
+    give the same step however they are divided.
+
+    Args:
+      network: scanned or not, as the parameters are.
+      optimizer: see `optimizers`.
+      symbols: vocabulary ids of the actions, `[A]`: the loss is over these only.
+      z_loss: see `token_loss`.
+      label_smoothing: see `token_loss`.
+    """
+    columns = jnp.asarray(symbols, jnp.int32)
+
+    def loss_sum(params, features, key):
+        logits = network.apply(
+            {"params": params},
+            features["encoder_input_tokens"],
+            features["decoder_input_tokens"],
+            features["decoder_target_tokens"],
+            enable_dropout=True,
+            logit_symbols=columns,
+            rngs={"dropout": key},
+        )
+        assert isinstance(logits, jax.Array)
+        return token_loss(
+            logits,
+            features["decoder_target_actions"],
+            features["decoder_loss_weights"],
+            z_loss,
+            label_smoothing,
+        )
+
+    gradient = jax.value_and_grad(loss_sum, has_aux=True)
+
+    def train_step(state, features, key):
+        key = jax.random.fold_in(key, state.step)
+        count = features["encoder_input_tokens"].shape[0]
+
+        def add(total, micro):
+            return jax.tree.map(jnp.add, total, gradient(state.params, *micro)), None
+
+        keys = jax.random.split(key, count)
+        first = gradient(state.params, {k: v[0] for k, v in features.items()}, keys[0])
+        rest = {k: v[1:] for k, v in features.items()}
+        total = jax.lax.scan(add, first, (rest, keys[1:]))[0] if count > 1 else first
+        (loss, weight), grads = total
+        grads = jax.tree.map(lambda g: g / weight, grads)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts on it
+            updates, opt_state = optimizer.transform.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {
+            "loss": loss / weight,
+            "learning_rate": optimizer.learning_rate(state.step),
+            "grad_norm": optax.tree.norm(grads),
+            "param_norm": optax.tree.norm(params),
+        }
+        return TrainState(state.step + 1, params, opt_state), metrics
+
+    return train_step
