@@ -172,6 +172,14 @@ def test_files_with_only_names_and_brackets(tmp_path):
     assert document.annotation.clusters == (((1, 2), (2, 3)),)
 
 
+@pytest.mark.parametrize("columns", [5, 10])
+def test_the_last_column_holds_brackets_and_nothing_else(tmp_path, columns):
+    row = ["d", "0", "0", "w", *["*"] * (columns - 5), "(1)"]
+    (document,) = read_text(tmp_path, wrap("\t".join(row) + "\n"))
+    assert (document.words, document.pos, document.speakers) == (("w",), None, None)
+    assert document.annotation.clusters == (((0, 1),),)
+
+
 def test_a_file_cut_off(tmp_path):
     content = "#begin document (a);\n" + rows("(0)")
     with pytest.raises(FormatError, match=r":2: document 'a' has no #end document"):

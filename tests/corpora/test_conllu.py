@@ -239,6 +239,12 @@ def test_a_contraction_spelled_otherwise_leaves_the_document_without_text(tmp_pa
     assert document.word_offsets is None
 
 
+def test_what_follows_a_contraction(tmp_path):
+    for misc, text in [("SpaceAfter=No", "don't."), ("_", "don't .")]:
+        content = [row("1-2", "don't", misc), row(1, "do"), row(2, "n't"), row(3, ".")]
+        assert read_text(tmp_path, "\n".join(content))[0].text == text
+
+
 def test_several_documents(tmp_path):
     content = "\n".join(
         [
