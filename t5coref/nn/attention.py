@@ -136,10 +136,6 @@ class Attention(nn.Module):
                 self.put_variable("cache", "cached_value", values)
                 self.put_variable("cache", "cached_mask", mask[:, 0, 0, :])
         rows, length, width = inputs.shape
-        if rows % keys.shape[0]:
-            raise ValueError(
-                f"expected a multiple of the {keys.shape[0]} cached sources as rows, got {rows}"
-            )
         # [N, T, D] -> [B, N/B * T, D]: rows of a document become further queries.
         folded = inputs.reshape(keys.shape[0], rows // keys.shape[0] * length, width)
         return self._attend(folded, keys, values, mask, None).reshape(rows, length, width)
@@ -147,6 +143,11 @@ class Attention(nn.Module):
     def _append(self, name: str, new: jax.Array, positions: jax.Array, length: int) -> jax.Array:
         if self.has_variable("cache", name):
             slots = self.get_variable("cache", name)
+            if slots.shape[0] != new.shape[0]:
+                raise ValueError(
+                    f"expected tokens for the {slots.shape[0]} rows of the cache, got "
+                    f"{new.shape[0]} rows; init_cache takes rows_per_source for beams"
+                )
         else:
             slots = jnp.zeros((new.shape[0], length, *new.shape[2:]), new.dtype)
         slots = jax.vmap(_write)(slots, new, positions)

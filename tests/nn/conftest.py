@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -44,6 +45,12 @@ class Twin(NamedTuple):
     params: dict
     folder: str
     torch_model: object
+
+
+@pytest.fixture(scope="session")
+def jit():
+    """`jax.jit` for programs that run once: LLVM's optimisation would take most of the time."""
+    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -28,18 +27,18 @@ def expected(twin, batch):
 
 
 @pytest.fixture(scope="module")
-def stepper(twin, batch):
+def stepper(twin, batch, jit):
     """An initialised cache of 22 slots and a jitted `step(cache, tokens, positions)`."""
     variables = {"params": twin.params}
 
-    @jax.jit
+    @jit
     def start(source):
         encoded = twin.model.apply(variables, source, enable_dropout=False, method="encode")
         return twin.model.apply(
             variables, encoded, source, 22, method="init_cache", mutable=["cache"]
         )[1]["cache"]
 
-    @jax.jit
+    @jit
     def step(cache, tokens, positions):
         logits, state = twin.model.apply(
             {**variables, "cache": cache},
@@ -58,13 +57,13 @@ def assert_close(got, want, where):
     assert error < TOLERANCE
 
 
-def test_encoder(twin, batch, expected):
-    encode = jax.jit(functools.partial(twin.model.apply, enable_dropout=False, method="encode"))
+def test_encoder(twin, batch, expected, jit):
+    encode = jit(functools.partial(twin.model.apply, enable_dropout=False, method="encode"))
     assert_close(encode({"params": twin.params}, batch.source), expected[0], batch.source > 0)
 
 
-def test_decoder_uncached(twin, batch, expected):
-    apply = jax.jit(functools.partial(twin.model.apply, enable_dropout=False))
+def test_decoder_uncached(twin, batch, expected, jit):
+    apply = jit(functools.partial(twin.model.apply, enable_dropout=False))
     assert_close(apply({"params": twin.params}, *batch), expected[1], batch.targets > 0)
 
 
@@ -97,26 +96,29 @@ def test_decoder_cached_with_many_tokens_and_rollbacks(batch, expected, stepper)
     assert positions.min() > 10, "the walk should come far"
 
 
-def test_decoder_by_the_calling_convention_of_t5x(twin, batch, expected):
+def test_decoder_by_the_calling_convention_of_t5x(twin, batch, expected, jit):
     """As `t5x.models.EncoderDecoderModel.predict_batch` calls a module."""
-    ones = jnp.ones_like
-    _, state = twin.model.apply(
-        {"params": twin.params},
-        ones(batch.source),
-        ones(batch.feeds),
-        ones(batch.feeds),
-        mutable=["cache"],
-        decode=True,
-        enable_dropout=False,
-    )
-    encoded = twin.model.apply(
-        {"params": twin.params}, batch.source, enable_dropout=False, method="encode"
-    )
+    variables = {"params": twin.params}
 
-    @jax.jit
-    def step(cache, tokens):
+    @jit
+    def start(source):
+        encoded = twin.model.apply(variables, source, enable_dropout=False, method="encode")
+        ones = jnp.ones_like
+        _, state = twin.model.apply(
+            variables,
+            encoder_input_tokens=ones(batch.source),
+            decoder_input_tokens=ones(batch.feeds),
+            decoder_target_tokens=ones(batch.feeds),
+            mutable=["cache"],
+            decode=True,
+            enable_dropout=False,
+        )
+        return encoded, state
+
+    @jit
+    def step(cache, encoded, tokens):
         return twin.model.apply(
-            {"params": twin.params, "cache": cache},
+            {**variables, "cache": cache},
             encoded,
             batch.source,
             tokens,
@@ -128,8 +130,9 @@ def test_decoder_by_the_calling_convention_of_t5x(twin, batch, expected):
             method=twin.model.decode,
         )
 
+    encoded, state = start(batch.source)
     for t in range(6):
-        logits, state = step(state["cache"], batch.feeds[:, t : t + 1])
+        logits, state = step(state["cache"], encoded, batch.feeds[:, t : t + 1])
         assert_close(logits[:, 0], expected[1][:, t], [True] * 3)
     assert state["cache"]["cache_index"] == 6
 
