@@ -56,7 +56,9 @@ class _Skipped(Report):
         self.waiting.clear()
 
 
-def read_inputs(inputs: Sequence[PathLike], format: str | None, **options: Any) -> Iterator[Document]:
+def read_inputs(
+    inputs: Sequence[PathLike], format: str | None, **options: Any
+) -> Iterator[Document]:
     """The documents of all inputs in order; what cannot be read becomes an error record.
 
     Args:
@@ -181,7 +183,9 @@ def _resume(
     return [jsonl.from_json(json.loads(line)) for line in kept]
 
 
-def _check_same(done: Sequence[Document], stream: Iterator[Document], partial: pathlib.Path) -> None:
+def _check_same(
+    done: Sequence[Document], stream: Iterator[Document], partial: pathlib.Path
+) -> None:
     for i, record in enumerate(done):
         document = next(stream, None)
         if document is None or (document.doc_id, document.words) != (record.doc_id, record.words):
@@ -203,7 +207,9 @@ def _finish(partial: pathlib.Path, target: pathlib.Path, corpus: corpora.Corpus)
     if failures:
         jsonl.write((d for d in jsonl.read(partial) if error_of(d) is not None), errors)
     temporary = target.with_name(target.name + ".new")
-    corpus.module.write((d for d in jsonl.read(partial) if d.words or error_of(d) is None), temporary)
+    corpus.module.write(
+        (d for d in jsonl.read(partial) if d.words or error_of(d) is None), temporary
+    )
     temporary.replace(target)
     partial.unlink()
     return failures
@@ -230,6 +236,4 @@ def _stream(
 
 
 def _error_record(doc_id: str, reason: str) -> Document:
-    return Document(
-        doc_id=doc_id, words=(), annotation=Annotation(), extra={ERROR: reason}
-    )
+    return Document(doc_id=doc_id, words=(), annotation=Annotation(), extra={ERROR: reason})

@@ -83,7 +83,7 @@ class Model:
         }
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes a folder that `load`, and transformers, can read; it appears whole or not at all."""
+        """Writes a folder that `load` and transformers can read; it appears whole or not at all."""
         target = pathlib.Path(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as tmp:
@@ -99,7 +99,11 @@ class Model:
 
     @classmethod
     def load(
-        cls, folder: str | os.PathLike[str], *, dtype: str | None = None, format: Format | None = None
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        format: Format | None = None,
     ) -> Model:
         """Reads what `save` wrote.
 
@@ -180,4 +184,3 @@ def from_scratch(
 def _digest(path: pathlib.Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

@@ -216,12 +216,9 @@ class Predictor:
 
 def failed(document: Document, error: Exception) -> Document:
     """The document without clusters, with the reason why."""
-    return replace(
-        document, annotation=Annotation(), extra={**document.extra, ERROR: str(error)}
-    )
+    return replace(document, annotation=Annotation(), extra={**document.extra, ERROR: str(error)})
 
 
 def error_of(document: Document) -> str | None:
     """Why a document has no prediction; None if it has one."""
     return document.extra.get(ERROR)
-

@@ -29,7 +29,7 @@ _QUOTES = {"``": '"', "''": '"', "`": "'"}
 _STOPS = {"/.": ".", "/?": "?"}
 _REWRITTEN = _BRACKETS | _QUOTES | _STOPS
 # Words that follow the word before them without a blank.
-_ATTACHED = frozenset(". , ? ! ; : 's 'm 've n't 'll ) ] } -".split())
+_ATTACHED = frozenset((*".,?!;:)]}-", "'s", "'m", "'ve", "n't", "'ll"))
 
 
 class Tokenizer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 from t5coref.core.document import Annotation, Document
@@ -26,7 +28,7 @@ def documents(draw, max_words: int = 24, max_mentions: int = 12) -> Document:
     return Document(
         doc_id="random",
         words=tuple(words),
-        sentences=tuple(zip(edges, edges[1:], strict=False)),
+        sentences=tuple(itertools.pairwise(edges)),
         speakers=speakers,
         annotation=Annotation(tuple(tuple(c) for c in clusters.values())),
     )

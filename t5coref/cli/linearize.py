@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=int, default=2048, metavar="N",
                         help="pieces of a window, </s> included (default: 2048)")  # fmt: skip
     parser.add_argument("--stride", type=int, metavar="N",
-                        help="most pieces between the starts of windows (default: half a window)")  # fmt: skip
+                        help="most pieces from one window to the next (default: half)")  # fmt: skip
     parser.add_argument("--pieces", choices=("strict", "reference"), default="strict",
                         help="how words become pieces (default: strict)")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="print the round-trip score instead")

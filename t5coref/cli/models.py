@@ -21,13 +21,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=int, metavar="N",
                         help="pieces of a window (default: the model's own)")  # fmt: skip
     parser.add_argument("--stride", type=int, metavar="N",
-                        help="most pieces between the starts of windows (default: half a window)")  # fmt: skip
+                        help="most pieces from one window to the next (default: half)")  # fmt: skip
     parser.add_argument("--drop-singletons", action="store_true",
                         help="leave out clusters of one mention")  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=8, metavar="N",
                         help="windows decoded at once (default: 8)")  # fmt: skip
     parser.add_argument("--target-ratio", type=float, default=3.0, metavar="X",
-                        help="steps that an output may take for each source piece (default: 3)")  # fmt: skip
+                        help="steps of an output for each source piece (default: 3)")  # fmt: skip
     parser.add_argument("--dtype", choices=("float32", "bfloat16"),
                         help="computation type (default: as trained)")  # fmt: skip
 

@@ -26,7 +26,7 @@ started again; OUTPUT appears when all is done. OUTPUT.job.json says what it was
 EPILOG = """\
 examples:
   t5coref predict --model runs/litbank/best --input story.txt --output story.jsonl
-  t5coref predict --model runs/litbank/best --input dev/*.conllu --output dev.conll --output-format conll
+  t5coref predict --model M --input dev/*.conllu --output dev.conll --output-format conll
   echo "Mara fed her dog. It was hungry." | t5coref predict --model M --input - --output -
 
 Raw text needs no preparation: it is split by spaCy's rules for --language, and the records carry
@@ -45,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input-format", choices=corpora.names(), metavar="NAME",
                         help=f"one of {', '.join(corpora.names())} (default: detect it; raw text "
                         "for standard input)")  # fmt: skip
-    parser.add_argument("--language", default="en", help="of raw text, as spaCy names it (default: en)")
+    parser.add_argument(
+        "--language", default="en", help="of raw text, as spaCy names it (default: en)"
+    )
     parser.add_argument("--output", required=True, metavar="FILE", help="the file to write, or -")
     parser.add_argument("--output-format", choices=sorted(OUTPUT_FORMATS), default="jsonl")
     parser.add_argument("--overwrite", action="store_true",
@@ -63,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
     for path in args.input:
         if path != STDIN and not os.path.exists(path):
             raise ConfigError(f"no input {path!r}; expected a file, a folder or -")
+    predictor = load_predictor(args)
     options = {"language": args.language} if _all_text(args) else {}
     format_ = args.input_format or ("text" if args.input == [STDIN] else None)
     total = None
     if STDIN not in args.input:
         total = sum(1 for _ in jobs.read_inputs(args.input, format_, **options))
-    predictor = load_predictor(args)
     with DocumentProgress(total, args.quiet) as progress:
         failures = jobs.run(
             predictor,
@@ -93,4 +95,6 @@ def _all_text(args: argparse.Namespace) -> bool:
     """Whether every input is raw text, so that its language matters."""
     if args.input_format:
         return args.input_format == "text"
-    return all(p == STDIN or (os.path.isfile(p) and corpora.detect(p) == "text") for p in args.input)
+    return all(
+        p == STDIN or (os.path.isfile(p) and corpora.detect(p) == "text") for p in args.input
+    )

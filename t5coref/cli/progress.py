@@ -30,7 +30,7 @@ class DocumentProgress:
 
     def __init__(self, total: int | None, quiet: bool = False):
         self._console = Console(file=sys.stderr, highlight=False)
-        self._total, self._done, self._words = total, 0, 0
+        self._total, self._done, self._said, self._words = total, 0, 0, 0
         self._quiet = quiet
         self._started = self._spoke = time.monotonic()
         self._bar = Progress(
@@ -51,7 +51,7 @@ class DocumentProgress:
 
     def __exit__(self, *exc: object) -> None:
         self._bar.stop()
-        if not self._quiet and not self._console.is_terminal and self._done:
+        if not self._quiet and not self._console.is_terminal and self._done > self._said:
             self._line()
 
     def resumed(self, records: int) -> None:
@@ -80,7 +80,7 @@ class DocumentProgress:
             self._line()
 
     def _line(self) -> None:
-        self._spoke = time.monotonic()
+        self._spoke, self._said = time.monotonic(), self._done
         of = f" of {self._total}" if self._total is not None else ""
         seconds = self._spoke - self._started
         self._console.print(f"{self._done}{of} documents, {seconds:.0f} s")

@@ -106,14 +106,14 @@ def run(args: argparse.Namespace) -> int:
     if (unshown := report.problems() - len(report.messages)) > 0:
         _warn(f"... and {unshown:,} more of this kind")
     if args.json:
-        out = _as_json(total.compute())
+        out = as_json(total.compute())
         if args.per_document:
-            out["documents"] = {doc_id: _as_json(scores) for doc_id, scores in documents.items()}
+            out["documents"] = {doc_id: as_json(scores) for doc_id, scores in documents.items()}
         print(json.dumps(out, indent=2, ensure_ascii=False))
     else:
         if args.per_document:
             print("\n".join(_document_table(documents)), end="\n\n")
-        print("\n".join(_table(total.compute())))
+        print("\n".join(table(total.compute())))
         singletons = "without singletons" if args.remove_singletons else "singletons kept"
         print(f"{_counted(total.documents, 'document')}, {singletons}")
     return 0
@@ -207,11 +207,12 @@ def _check_words(key: Document, response: Document) -> None:
         )
 
 
-def _as_json(scores: metrics.Scores) -> dict[str, dict]:
+def as_json(scores: metrics.Scores) -> dict[str, dict]:
+    """Fractions of all metrics, as the JSON output has them."""
     return {name: score._asdict() for name, score in scores.items()}
 
 
-def _table(scores: metrics.Scores) -> Iterator[str]:
+def table(scores: metrics.Scores) -> Iterator[str]:
     """Percentages of all metrics, one a line."""
     yield f"{'':10}{'precision':>10}{'recall':>10}{'f1':>10}"
     for name, score in scores.items():

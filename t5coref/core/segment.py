@@ -59,19 +59,30 @@ def windows(pieces: Pieces, length: int, stride: int, *, suffixes: bool = False)
     Raises:
       ConfigError: a length or stride that leaves no room.
     """
-    if length < 2 or not 1 <= stride < length:
-        raise ConfigError(
-            f"window length {length} with stride {stride}; expected 1 <= stride < length"
-        )
+    check_window(length, stride)
     total, at, out = len(pieces), 0, []
     while at < total:
         end = _last_end(pieces, at, min(at + length - 1, total))
-        out.append((at, end))
+        # A window that ends where the last one ended is a part of it.
+        if suffixes or not out or end > out[-1][1]:
+            out.append((at, end))
         if end == total and not suffixes:
             break
         # A window cut short by a long sentence may end before the stride: never skip a piece.
         at = _last_end(pieces, at, min(at + stride, end, total))
     return out
+
+
+def check_window(length: int, stride: int) -> None:
+    """Refuses a window length and stride that leave no room.
+
+    Raises:
+      ConfigError: they do.
+    """
+    if not 1 <= stride < length:
+        raise ConfigError(
+            f"window length {length} with stride {stride}; expected 1 <= stride < length"
+        )
 
 
 def _last_end(pieces: Pieces, start: int, end: int) -> int:
@@ -91,7 +102,8 @@ def merge(parts: Sequence[Iterable[Sequence[Span]]], min_mentions: int = 1) -> A
 
     Clusters of different windows are one where they share a span; what is connected that way is
     one cluster of the document. Within it a span that crosses an earlier one (order: start
-    ascending, end descending) is skipped. A span that one window puts into two clusters says
+    ascending, end descending) is skipped; windows that disagree lead to such spans, and so do
+    mentions that begin or end inside a word. A span that one window puts into two clusters says
     nothing about which of them a cluster of another window continues, so it links none.
 
     Args:
@@ -119,8 +131,7 @@ def merge(parts: Sequence[Iterable[Sequence[Span]]], min_mentions: int = 1) -> A
     merged: dict[int, set[Span]] = {}
     for i, (_, cluster) in enumerate(clusters):
         merged.setdefault(root(i), set()).update(cluster)
-    several = len(parts) > 1
-    found = (_without_crossing(spans) if several else spans for spans in merged.values())
+    found = (_without_crossing(spans) for spans in merged.values())
     kept = [tuple(sorted(spans)) for spans in found if len(spans) >= min_mentions]
     return Annotation(clusters=tuple(sorted(kept)))
 

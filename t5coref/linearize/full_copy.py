@@ -12,10 +12,10 @@ from collections.abc import Generator
 import numpy as np
 
 from t5coref.core import automaton
-from t5coref.core.automaton import CLOSE, COPY, DONE, NUMBER, OPEN, OPENED, SEPARATE, SPELL, TEXT
+from t5coref.core.automaton import CLOSE, COPY, NUMBER, OPEN, OPENED, SEPARATE, SPELL, TEXT
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError
-from t5coref.core.segment import merge, windows
+from t5coref.core.segment import check_window, merge, windows
 from t5coref.core.symbols import Inventory, NumberTrie
 from t5coref.linearize import mentions as m
 from t5coref.linearize.base import Actions, PieceEncoder, Turn
@@ -30,7 +30,12 @@ def full_copy_rules(tokenizer: PieceEncoder, max_clusters: int, max_depth: int) 
     """
     trie = NumberTrie.build([tokenizer.encode(str(k)) for k in range(max_clusters)])
     (separator,) = tokenizer.encode(SEPARATOR)[-1:]
-    tags = (tokenizer.symbol("<copy>"), tokenizer.symbol("<m>"), separator, tokenizer.symbol("</m>"))
+    tags = (
+        tokenizer.symbol("<copy>"),
+        tokenizer.symbol("<m>"),
+        separator,
+        tokenizer.symbol("</m>"),
+    )
     ids = (*tags, *trie.pieces)
     if len(set(ids)) < len(ids):
         raise ConfigError(
@@ -54,9 +59,7 @@ def full_copy_rules(tokenizer: PieceEncoder, max_clusters: int, max_depth: int) 
     rest = trie.finish.copy()
     rest[0] = trie.shortest
     next_mode[NUMBER:, spell] = np.where(trie.child >= 0, NUMBER + trie.child, -1)
-    slack_cost[NUMBER:, spell] = np.where(
-        trie.child >= 0, 1 + rest[trie.child] - rest[:, None], 0
-    )
+    slack_cost[NUMBER:, spell] = np.where(trie.child >= 0, 1 + rest[trie.child] - rest[:, None], 0)
     next_mode[NUMBER:, close] = np.where(trie.number >= 0, TEXT, -1)
 
     no_number = np.full(NUMBER, -1, np.int32)
@@ -88,6 +91,9 @@ class FullCopy:
         singletons).
       max_clusters: cluster numbers of a window.
       max_depth: mentions open at once.
+
+    Raises:
+      ConfigError: numbers that leave no room, or symbols that the tokenizer lacks.
     """
 
     name = "full-copy"
@@ -106,6 +112,7 @@ class FullCopy:
         self.tokenizer = tokenizer
         self.window = window
         self.stride = max(1, window // 2) if stride is None else stride
+        check_window(self.window, self.stride)
         self.suffixes = suffixes
         self.min_mentions = min_mentions
         self.rules = full_copy_rules(tokenizer, max_clusters, max_depth)

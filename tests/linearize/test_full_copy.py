@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -158,15 +159,17 @@ def test_windows_cover_without_gap(tokenizer, doc, length, data):
     for i, (start, end) in enumerate(spans):
         assert start <= at < end
         assert end - start <= length - 1
-        if i:
-            assert 0 < start - spans[i - 1][0] <= stride
+        assert not i or start > spans[i - 1][0]
         # A window ends in mid-sentence only if no sentence ends within it.
         assert pieces.sentence_end[end - 1] or not pieces.sentence_end[start:end].any()
         at = end
     assert at == len(pieces)
     published = windows(pieces, length, stride, suffixes=True)
-    assert published[: len(spans)] == spans
-    assert all(end == len(pieces) for _, end in published[len(spans) :])
+    starts = [start for start, _ in published]
+    assert all(0 < b - a <= stride for a, b in itertools.pairwise(starts))
+    parts = [w for w in published if w not in spans]
+    assert all(any(s <= a and b <= e for s, e in spans) for a, b in parts)
+    assert published == sorted(spans + parts)
 
 
 def test_merge_links_over_shared_spans_and_skips_crossing_ones():
@@ -184,9 +187,8 @@ def test_merge_links_over_shared_spans_and_skips_crossing_ones():
 
 
 def test_settings_that_leave_no_room(tokenizer):
-    doc = make("the dog", [])
     with pytest.raises(ConfigError, match="stride"):
-        examples(get("full-copy", tokenizer, window=8, stride=8), doc)
+        get("full-copy", tokenizer, window=8, stride=8)
     with pytest.raises(ConfigError, match="max_depth"):
         get("full-copy", tokenizer, max_depth=40)
     with pytest.raises(ConfigError, match="at least max_depth"):
@@ -246,9 +248,10 @@ def test_round_trip_of_real_corpora(shared, t5_tokenizer, corpus, pattern, windo
             turns = [e.turn for e in examples(lin, doc)]
             gold = list(doc.annotation.mentions())
             back = {s for c in round_trip(lin, doc).clusters for s in c}
-            held = [set(t.word.tolist()) for t in turns]
+            held = [(t.word[t.word >= 0].min(), t.word.max() + 1) for t in turns]
             for start, end, cluster in gold:
-                if not any(set(range(start, end)) <= words for words in held):
+                if not any(first <= start and end <= last for first, last in held):
                     continue
-                crossed = any(crosses((start, end), g[:2]) for g in gold)
-                assert (start, end) in back or crossed, (doc.doc_id, start, end, cluster)
+                if (start, end) not in back:
+                    crossed = any(crosses((start, end), g[:2]) for g in gold)
+                    assert crossed, (doc.doc_id, start, end, cluster)

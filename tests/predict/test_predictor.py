@@ -1,0 +1,136 @@
+"""Predicting streams of documents, and models as folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from t5coref.core.document import Document
+from t5coref.core.errors import ConfigError, DocumentError, MismatchError
+from t5coref.linearize import drive
+from t5coref.model import Format, Model
+from t5coref.predict import Predictor, decode_batch, error_of, padded_length
+
+
+@pytest.fixture(scope="module")
+def predictor(model):
+    return Predictor(model, batch_size=4, devices=jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def predicted(predictor, stories):
+    return list(predictor.predict(stories))
+
+
+def test_every_document_comes_back_in_order(predicted, stories):
+    assert [d.doc_id for d in predicted] == [d.doc_id for d in stories]
+    assert [d.words for d in predicted] == [d.words for d in stories]
+    assert all(error_of(d) is None for d in predicted)
+    assert sum(len(d.annotation.clusters) for d in predicted) > 0
+    assert predicted[0].words == ()
+    assert predicted[0].annotation.clusters == ()
+
+
+def test_batching_changes_nothing(model, predictor, predicted, stories):
+    """One window at a time, without padding rows, through the same jitted function."""
+    for document, together in list(zip(stories, predicted, strict=True))[::4]:
+
+        def answer(turns):
+            out = []
+            for turn in turns:
+                width = padded_length(len(turn.source))
+                source = np.zeros((1, width), np.int32)
+                source[0, : len(turn.source)] = turn.source
+                found = decode_batch(
+                    model.network, model.params, predictor._tables, source,
+                    np.array([len(turn.source)], np.int32), np.array([3 * width], np.int32),
+                    3 * width,
+                )  # fmt: skip
+                out.append(np.asarray(found.actions[0, : int(found.lengths[0])]))
+            return out
+
+        alone = drive(predictor.linearization, document, answer)
+        assert alone == together.annotation
+
+
+def test_devices_share_the_rows(model, predicted, stories):
+    eight = Predictor(model, batch_size=8)
+    assert eight._mesh.size == 8
+    assert list(eight.predict(stories)) == predicted
+
+
+def test_a_document_that_fails_does_not_stop_the_others(model, stories, predicted, monkeypatch):
+    predictor = Predictor(model, batch_size=4, devices=jax.devices()[:1])
+    turns = predictor.linearization.turns
+
+    def failing(document):
+        if document.doc_id == "story-2":
+            raise DocumentError("document 'story-2': no such thing")
+        return (yield from turns(document))
+
+    monkeypatch.setattr(predictor.linearization, "turns", failing)
+    found = list(predictor.predict(stories))
+    assert error_of(found[2]) == "document 'story-2': no such thing"
+    assert found[2].annotation.clusters == ()
+    assert found[:2] + found[3:] == predicted[:2] + predicted[3:]
+
+
+def test_other_weights_use_the_same_programs(predictor, model, stories):
+    zeros = jax.tree.map(np.zeros_like, model.params)
+    list(predictor.predict(stories[:8]))
+    before = decode_batch._cache_size()
+    changed = list(predictor.predict(stories[:8], params=zeros))
+    assert decode_batch._cache_size() == before
+    assert [d.annotation for d in changed] != [d.annotation for d in predictor.predict(stories[:8])]
+
+
+@pytest.mark.parametrize(("n", "padded"), [(1, 64), (64, 64), (65, 96), (97, 128), (1025, 1536)])
+def test_padded_lengths(n, padded):
+    assert padded_length(n) == padded
+
+
+def test_model_folder_round_trip(model, model_folder):
+    again = Model.load(model_folder)
+    assert again.card() == model.card()
+    assert again.config == model.config
+    assert again.fingerprint() == model.fingerprint()
+    chosen = Model.load(model_folder, format=Format("full-copy", {"window": 32}))
+    assert chosen.format.options == {"window": 32}
+    model.save(model_folder)  # over itself
+    assert Model.load(model_folder).fingerprint() == model.fingerprint()
+
+
+def test_model_folder_refuses_another_tokenizer(model, tmp_path, tokenizer):
+    model.save(tmp_path / "m")
+    card = json.loads((tmp_path / "m/t5coref.json").read_text())
+    card["tokenizer"]["word_rule"] = "reference"
+    (tmp_path / "m/t5coref.json").write_text(json.dumps(card))
+    with pytest.raises(MismatchError, match="fingerprint"):
+        Model.load(tmp_path / "m")
+    with pytest.raises(ConfigError, match="no t5coref model"):
+        Model.load(tmp_path)
+    small = dataclasses.replace(model.config, vocab_size=8)
+    with pytest.raises(MismatchError, match="rows"):
+        Model(small, model.params, tokenizer)
+
+
+def test_settings_out_of_range(model):
+    for wrong in ({"batch_size": 0}, {"target_ratio": 0.5}, {"round_size": 0}):
+        with pytest.raises(ConfigError, match="at least 1"):
+            Predictor(model, **wrong)
+    with pytest.raises(ConfigError, match="stride"):
+        Predictor(
+            dataclasses.replace(model, format=Format("full-copy", {"window": 4, "stride": 4}))
+        )
+    with pytest.raises(ConfigError, match="does not take"):
+        Predictor(dataclasses.replace(model, format=Format("full-copy", {"widow": 3})))
+
+
+def test_words_that_no_vocabulary_has(predictor):
+    odd = Document(doc_id="odd", words=("日本", "\u200b", "\x07", "🙂", "x" * 500, "العربية"))
+    (found,) = predictor.predict([odd])
+    assert error_of(found) is None
