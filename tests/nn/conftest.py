@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5coref.nn import T5, T5Config, load_hf
+from t5coref.nn import T5, T5Config, load_hf, token_loss
 
 TINY = {
     "vocab_size": 40,
@@ -35,6 +36,13 @@ class Batch(NamedTuple):
     source: jax.Array
     feeds: jax.Array
     targets: jax.Array
+
+
+class Compiled(NamedTuple):
+    """The programs of one model."""
+
+    logits: Callable
+    loss_and_gradients: Callable
 
 
 class Twin(NamedTuple):
@@ -75,6 +83,51 @@ def batch() -> Batch:
     targets = rows(22, [22, 15, 3])
     feeds = np.pad(targets[:, :-1], ((0, 0), (1, 0)))
     return Batch(*map(jnp.asarray, (rows(24, [24, 9, 17]), feeds, targets)))
+
+
+@pytest.fixture(scope="session")
+def make(batch):
+    """A model and parameters of its shapes, drawn here: compiling the real init takes seconds."""
+
+    rng = np.random.default_rng(0)
+
+    def draw(leaf):
+        scale = 1.0 if leaf.ndim == 1 else leaf.shape[0] ** -0.5
+        return jnp.asarray(scale * rng.standard_normal(leaf.shape, np.float32))
+
+    @functools.cache
+    def build(config: T5Config):
+        model = T5(config)
+        init = functools.partial(model.init, enable_dropout=False)
+        variables = jax.eval_shape(init, jax.random.key(0), *batch)
+        return model, {**variables, "params": jax.tree.map(draw, variables["params"])}
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def compiled(jit):
+    """The two programs of a model: params, batch, rng, symbols -> logits; params, batch -> loss."""
+
+    @functools.cache
+    def build(model):
+        def logits(params, batch, rng=None, symbols=None):
+            return model.apply(
+                {"params": params},
+                *batch,
+                enable_dropout=rng is not None,
+                rngs=None if rng is None else {"dropout": rng},
+                logit_symbols=symbols,
+            )
+
+        def loss(params, batch):
+            real = batch.targets > 0
+            total, weight = token_loss(logits(params, batch), batch.targets, real)
+            return total / weight
+
+        return Compiled(jit(logits), jit(jax.value_and_grad(loss)))
+
+    return build
 
 
 @pytest.fixture(scope="session", params=list(VERSIONS))

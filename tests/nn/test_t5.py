@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,7 @@ import pytest
 from flax.linen import partitioning
 from flax.traverse_util import flatten_dict
 
-from t5coref.nn import T5, T5Config, reorder_cache, scan_params, token_loss, unscan_params
+from t5coref.nn import T5, reorder_cache, scan_params, unscan_params
 
 LAYER = """
 {at}/query/kernel (16, 12) embed joined_kv
@@ -64,56 +62,6 @@ def golden(version: str) -> set[str]:
 def tiny(tiny):
     """Fewer layers than for parity: here programs are compiled by the dozen."""
     return functools.partial(tiny, num_encoder_layers=1, num_decoder_layers=2)
-
-
-class Compiled(NamedTuple):
-    logits: Callable
-    loss_and_gradients: Callable
-
-
-@pytest.fixture(scope="module")
-def make(batch):
-    """A model and parameters of its shapes, drawn here: compiling the real init takes seconds."""
-
-    rng = np.random.default_rng(0)
-
-    def draw(leaf):
-        scale = 1.0 if leaf.ndim == 1 else leaf.shape[0] ** -0.5
-        return jnp.asarray(scale * rng.standard_normal(leaf.shape, np.float32))
-
-    @functools.cache
-    def build(config: T5Config):
-        model = T5(config)
-        init = functools.partial(model.init, enable_dropout=False)
-        variables = jax.eval_shape(init, jax.random.key(0), *batch)
-        return model, {**variables, "params": jax.tree.map(draw, variables["params"])}
-
-    return build
-
-
-@pytest.fixture(scope="module")
-def compiled(jit):
-    """The two programs of a model: params, batch, rng, symbols -> logits; params, batch -> loss."""
-
-    @functools.cache
-    def build(model):
-        def logits(params, batch, rng=None, symbols=None):
-            return model.apply(
-                {"params": params},
-                *batch,
-                enable_dropout=rng is not None,
-                rngs=None if rng is None else {"dropout": rng},
-                logit_symbols=symbols,
-            )
-
-        def loss(params, batch):
-            real = batch.targets > 0
-            total, weight = token_loss(logits(params, batch), batch.targets, real)
-            return total / weight
-
-        return Compiled(jit(logits), jit(jax.value_and_grad(loss)))
-
-    return build
 
 
 def assert_trees_close(got, want, tolerance=2e-6):
