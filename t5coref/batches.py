@@ -1,7 +1,7 @@
 """Training examples as padded batches, each a pure function of the seed and its number.
 
-B rows, S source pieces, T steps. Nothing is read ahead of a checkpoint: a run that starts again at
-step n asks for batch n.
+B rows, S source pieces, T steps. A run that starts again at step n asks for batch n: the input has
+no state that would have to be saved.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ from t5coref.core.errors import ConfigError
 from t5coref.core.symbols import Inventory
 from t5coref.decode.search import START
 from t5coref.linearize import Example, Linearization
+from t5coref.predict import padded_length
 
-SHORTEST = 64
-"""Rows are padded to at least so many places."""
-
-FOREVER = 2**31
+FOREVER = 2**31  # batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,18 +145,6 @@ def read_ahead(dataset: grain.MapDataset[Batch], start: int) -> Iterator[Batch]:
     """Batch `start` and all that follow, made by other threads while the caller computes."""
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     return iter(dataset.slice(slice(start, FOREVER)).to_iter_dataset(options))
-
-
-def padded_length(longest: int) -> int:
-    """The least of 64, 96, 128, 192, 256, 384, ... that holds `longest`.
-
-    A program is compiled for each pair of lengths, so there must be few; none is more than a
-    half longer than the one before.
-    """
-    length = SHORTEST
-    while length < longest:
-        length = length * 3 // 2 if length & (length - 1) == 0 else length * 4 // 3
-    return length
 
 
 def fingerprint(examples: Iterable[Example]) -> str:

@@ -14,6 +14,7 @@ class Plan(NamedTuple):
     """What a run is about to do.
 
     Attributes:
+      folder: where its files go.
       steps: how many there are in all.
       done: how many of them an earlier process did.
       examples: distinct ones.
@@ -23,6 +24,7 @@ class Plan(NamedTuple):
       parameters: of the network.
     """
 
+    folder: pathlib.Path
     steps: int
     done: int
     examples: int

@@ -196,6 +196,7 @@ def train(
         "seed": seed,
         "eval_every": eval_every,
         "remove_singletons": remove_singletons,
+        "target_ratio": target_ratio,
         "stop_at": stop_at,
         "patience": patience,
         "z_loss": z_loss,
@@ -219,7 +220,8 @@ def train(
 
     def initial() -> TrainState:
         params = scan_params(model.params) if scan_layers else model.params
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+        # Copies: the first step gives its arguments' memory away, and the model is the caller's.
+        params = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), params)
         return TrainState(jnp.zeros((), jnp.int32), params, made.transform.init(params))
 
     def plain(state: TrainState) -> Any:
@@ -234,22 +236,22 @@ def train(
         )
         log = stack.enter_context(Logbook(folder.path, after=folder.step))
         reporter = _Reporter(log, listener)
+        history: list[Row] = list(folder.meta["history"])
+        done = folder.meta["finished"]
+        best = best_row(history)
         if folder.step:
             like = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
                 jax.eval_shape(initial),
             )
+            if best is not None and folder.exported_step() != best["step"]:
+                folder.export_best(exported(folder.restore(like, best["step"])), best["step"])
             state = folder.restore(like)
         else:
-            like = None
             state = jax.device_put(initial(), everywhere)
-        history: list[Row] = list(folder.meta["history"])
-        done = folder.meta["finished"]
-        best = best_row(history)
-        if like is not None and best is not None and folder.exported_step() != best["step"]:
-            folder.export_best(exported(folder.restore(like, best["step"])), best["step"])
         listener.started(
             Plan(
+                folder=folder.path,
                 steps=total,
                 done=folder.step,
                 examples=len(examples),

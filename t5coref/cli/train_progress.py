@@ -1,0 +1,118 @@
+"""How training looks from outside: a bar on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from t5coref.listener import Listener, Plan, TrainResult
+from t5coref.logbook import Row
+
+SECONDS_BETWEEN_LINES = 30
+SMOOTHING = 0.9  # share of the past in the loss and the speed that are shown
+CURVE = 40  # characters for an F1 of 100
+CONFIG_FILE = "config.gin"
+
+
+class TrainingProgress(Listener):
+    """Writes to standard error, and `config` to the run's folder.
+
+    Args:
+      quiet: show nothing.
+      config: what the run was made with, asked for when it starts.
+    """
+
+    def __init__(self, *, quiet: bool = False, config: Callable[[], str] | None = None):
+        self._console = Console(file=sys.stderr, highlight=False, quiet=quiet)
+        self._config = config
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}  {task.fields[speed]} pieces/s  ETA"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("compiling", total=None, loss="-", speed="-")
+        self._loss: float | None = None
+        self._pieces: float | None = None
+        self._spoke = self._began = time.monotonic()
+        self._first = self._total = 0
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, plan: Plan) -> None:
+        """Says what is about to happen."""
+        say = self._say
+        say(
+            f"{plan.examples:,} examples, {plan.parameters:,} parameters, {plan.steps:,} steps on "
+            f"{plan.devices} {'device' if plan.devices == 1 else 'devices'}"
+        )
+        if plan.idle:
+            say(
+                f"warning: {plan.idle} devices are idle: batch_size cannot be divided by more than "
+                f"{plan.devices} of them"
+            )
+        if plan.skipped:
+            say(f"warning: {len(plan.skipped)} examples are too long and left out")
+        if plan.done:
+            say(f"going on after step {plan.done:,}")
+        if self._config is not None:
+            (plan.folder / CONFIG_FILE).write_text(self._config(), "utf-8")
+        self._first, self._total = plan.done, plan.steps
+        self._began = time.monotonic()
+        self._bar.update(self._task, total=plan.steps, completed=plan.done)
+
+    def stepped(self, row: Row) -> None:
+        """Moves the bar, or writes a line if the last one is long ago."""
+        self._loss = _mean(self._loss, row["loss"])
+        if row["step"] > self._first + 1:  # the first step compiles
+            self._pieces = _mean(self._pieces, row["pieces_per_second"])
+        loss, speed = f"{self._loss:.4f}", "-" if self._pieces is None else f"{self._pieces:,.0f}"
+        self._bar.update(
+            self._task, completed=row["step"], description="training", loss=loss, speed=speed
+        )
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._spoke > SECONDS_BETWEEN_LINES:
+            self._spoke = now
+            left = (now - self._began) / (row["step"] - self._first) * (self._total - row["step"])
+            self._say(
+                f"step {row['step']:,} of {self._total:,}: loss {loss}, {speed} pieces/s, "
+                f"{left:,.0f} s left"
+            )
+
+    def evaluating(self, step: int) -> None:
+        """Says why the bar stands still."""
+        self._bar.update(self._task, completed=step, description="evaluating")
+
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Adds a line to the curve of dev scores."""
+        curve = "█" * round(CURVE * row["conll"])
+        mark = " best" if best else ""
+        self._say(f"step {row['step']:>6,}  CoNLL F1 {100 * row['conll']:6.2f} {curve}{mark}")
+        if row.get("failed"):
+            self._say(f"warning: {row['failed']:.0f} dev documents have no prediction")
+        self._bar.update(self._task, description="training")
+
+    def finished(self, result: TrainResult) -> None:
+        """Ends the bar."""
+        self._bar.update(self._task, completed=result.steps, description="done")
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._console.print(line, markup=False)
+
+
+def _mean(past: float | None, now: float) -> float:
+    return now if past is None else SMOOTHING * past + (1 - SMOOTHING) * now
