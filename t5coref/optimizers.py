@@ -16,7 +16,7 @@ NOT_DECAYED = ("scale", "rel_embedding")
 """Last names of the parameters without weight decay: layer norms and relative positions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Optimizer:
     """What the training loop needs to know of an optimizer.
 

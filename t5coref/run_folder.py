@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 
 from t5coref import logbook
 from t5coref.core.errors import ConfigError, MismatchError
-from t5coref.model import Model
+from t5coref.model import CARD_FILE, Model
 
 try:
     import fcntl
@@ -133,6 +133,8 @@ class RunFolder:
 
     def exported_step(self) -> int | None:
         """The step that `best` is from; None if it is not there, or not whole."""
+        if not (self.path / BEST / CARD_FILE).is_file():
+            return None
         try:
             return json.loads((self.path / BEST_STEP_FILE).read_text("utf-8"))["step"]
         except (FileNotFoundError, ValueError, KeyError):

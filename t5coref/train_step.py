@@ -5,7 +5,8 @@ K micro-batches of B rows, S source pieces, T steps, A actions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -25,15 +26,18 @@ class TrainState(NamedTuple):
     opt_state: Any
 
 
+@functools.lru_cache(maxsize=8)
 def make_train_step(
     network: T5,
     optimizer: Optimizer,
-    symbols: Sequence[int],
+    symbols: tuple[int, ...],
     *,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
 ) -> Callable[[TrainState, Mapping[str, jax.Array], jax.Array], tuple[TrainState, dict]]:
     """The pure function (state, features `[K, B, ...]`, key) -> (state, metrics).
+
+    For the same arguments it is the same function, which need not be traced again.
 
     The loss is the mean over all target symbols of the K micro-batches, so that K times B rows
     give the same step however they are divided.
