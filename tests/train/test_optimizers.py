@@ -76,9 +76,9 @@ def test_updates(model, factory):
     made = factory(10)
     assert json.loads(json.dumps(made.settings))["name"] == factory.__name__
     with jax.numpy_dtype_promotion("standard"):
-        state = made.transform.init(model.params)
+        state = jax.jit(made.transform.init)(model.params)
         grads = jax.tree.map(jax.numpy.ones_like, model.params)
-        updates, _ = made.transform.update(grads, state, model.params)
+        updates, _ = jax.jit(made.transform.update)(grads, state, model.params)
     after = optax.apply_updates(model.params, updates)
     for before, now in zip(jax.tree.leaves(model.params), jax.tree.leaves(after), strict=True):
         assert np.all(np.isfinite(now))
