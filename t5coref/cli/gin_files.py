@@ -7,12 +7,14 @@ under their own names. The library itself knows nothing of gin.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import functools
 import importlib
+import inspect
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gin
@@ -37,7 +39,7 @@ CONSTRUCTORS = {
 
 REQUIRED = "%gin.REQUIRED"
 _MACRO = re.compile(r"^([A-Za-z]\w*) = *(.*)", re.MULTILINE)
-_READ = re.compile(r"%(\w+)")
+_READ = re.compile(r"%(?!gin\.)(\w+)")
 _ADDED_BY_GIN = "\n  In call to configurable"
 
 
@@ -80,21 +82,23 @@ def load(files: Sequence[str], bindings: Sequence[str] = (), *, complete: bool =
     """
     register()
     gin.clear_config()
-    try:
+    with _explained():
         gin.parse_config_files_and_bindings(
-            list(files), list(bindings), print_includes_and_imports=False
+            list(files), list(bindings), finalize_config=False, print_includes_and_imports=False
         )
-    except (ValueError, OSError, SyntaxError, KeyError, RuntimeError) as error:
-        raise ConfigError(_explained(error)) from None
-    if unread := unread_macros():
-        near = _near(unread[0], [m for m in macros() if m not in unread])
-        raise ConfigError(
-            f"nothing reads the macro {unread[0]}{near}; remove it or correct its name"
-        )
-    missing = [name for name, value in macros().items() if value == REQUIRED]
+    known, read = macros(), _read_macros()
+    for name in read - known.keys():
+        raise ConfigError(f"the macro {name} has no value{_near(name, list(known))}")
+    for name in known.keys() - read:
+        near = _near(name, sorted(read))
+        raise ConfigError(f"nothing reads the macro {name}{near}; remove it or correct its name")
+    missing = [name for name, value in known.items() if value == REQUIRED]
     if complete and missing:
         options = " ".join(f"--gin.{name}=..." for name in missing)
         raise ConfigError(f"{', '.join(missing)} must be given; add {options}")
+    if complete:
+        with _explained():
+            gin.finalize()
 
 
 def call(name: str, **arguments: Any) -> Any:
@@ -122,12 +126,6 @@ def macros() -> dict[str, str]:
     return {name: value.strip() for name, value in _MACRO.findall(gin.config_str())}
 
 
-def unread_macros() -> list[str]:
-    """Macros that no value of another name mentions; gin accepts them in silence."""
-    read = set(_READ.findall(gin.config_str()))
-    return [name for name in macros() if name not in read]
-
-
 def operative() -> str:
     """The bindings that calls so far have used, as a gin file."""
     return gin.operative_config_str()
@@ -152,23 +150,33 @@ def binding(text: str) -> str:
     return f"{name} = {value}"
 
 
-def _explained(error: Exception) -> str:
-    """Gin's message in one line, and names that may have been meant."""
-    message = str(error).strip()
-    if unknown := re.search(r"No configurable matching '([^']*)'", message):
-        return f"gin: nothing is called {unknown[1]!r}{_near(unknown[1], list(CONSTRUCTORS))}"
-    if argument := re.search(r"'([\w.]+)' doesn't have a parameter named '(\w+)'", message):
-        owner, name = argument[1].split(".")[-1], argument[2]
-        made = getattr(importlib.import_module(CONSTRUCTORS[owner]), owner)
-        names = [n for n in _parameters(made) if n not in ("self", "args", "kwargs")]
-        return f"gin: {owner} has no argument {name!r}{_near(name, names)}"
-    return "gin: " + " ".join(message.split())
+def _read_macros() -> set[str]:
+    """Macros that some value mentions; gin itself accepts unread ones in silence."""
+    return set(_READ.findall(gin.config_str()))
 
 
-def _parameters(made: Any) -> list[str]:
-    import inspect
-
-    return list(inspect.signature(made).parameters)
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Puts gin's complaints in one line, with names that may have been meant."""
+    try:
+        yield
+    except (ValueError, OSError, SyntaxError, KeyError, RuntimeError) as error:
+        message = str(error)
+        place = re.search(r'In file "([^"]*)", line (\d+)', message)
+        start = f"{place[1]}, line {place[2]}" if place else "gin"
+        unknown = re.search(r"No configurable matching (?:reference )?'@?([\w./]*)", message)
+        if unknown:
+            name = unknown[1].split("/")[-1]
+            near = _near(name, list(CONSTRUCTORS))
+            raise ConfigError(f"{start}: nothing is called {name!r}{near}") from None
+        if found := re.search(r"'([\w.]+)' doesn't have a parameter named '(\w+)'", message):
+            owner, name = found[1].split(".")[-1], found[2]
+            made = getattr(importlib.import_module(CONSTRUCTORS[owner]), owner)
+            names = list(inspect.signature(made).parameters)
+            raise ConfigError(
+                f"gin: {owner} has no argument {name!r}{_near(name, names)}"
+            ) from None
+        raise ConfigError(f"gin: {' '.join(message.split())}") from None
 
 
 def _near(name: str, names: Sequence[str]) -> str:

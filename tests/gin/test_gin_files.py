@@ -1,0 +1,142 @@
+"""Every gin file of ours, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from t5coref.cli import gin_files
+from t5coref.core.errors import ConfigError
+from t5coref.inputs import corpus_files
+
+ROOT = pathlib.Path(__file__).parents[2]
+FILES = sorted((ROOT / "gin").rglob("*.gin"))
+EXPERIMENTS = sorted((ROOT / "gin" / "experiments").glob("*.gin"))
+
+
+def ids(path):
+    return path.stem
+
+
+def test_there_are_experiments():
+    assert {path.stem for path in EXPERIMENTS} >= {"demo", "litbank_small", "ontogum_small"}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=ids)
+def test_experiment_is_whole(path):
+    """All names are known, no macro is unread, and only what the user must give is missing."""
+    gin_files.load([str(path)], complete=False)
+    missing = {name for name, value in gin_files.macros().items() if value == gin_files.REQUIRED}
+    assert missing <= {"MODEL", "TRAIN_FILES", "DEV_FILES", "OUTPUT"}
+    gin_files.load([str(path)], [f"{name} = 'given'" for name in missing])
+    for name in missing:
+        assert f"--gin.{name}=" in path.read_text(), f"the command lacks {name}"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=ids)
+def test_experiment_opens_with_what_to_expect(path):
+    head = path.read_text().partition("include")[0]
+    assert f"t5coref train --gin_file gin/experiments/{path.name}" in head
+    for fact in ("hardware", "wall time", "expected score"):
+        assert re.search(rf"^# {fact}: \S", head, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_includes_are_relative_to_the_root(path):
+    for included in re.findall(r"^include +(.*)$", path.read_text(), re.MULTILINE):
+        assert re.fullmatch(r"'gin/[\w/]+\.gin'", included)
+    assert path.read_text().startswith("# ")
+
+
+def test_gin_config_is_found_beside_our_folder():
+    code = "import gin; assert gin.__file__ and hasattr(gin, 'parse_config'), gin"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert list((ROOT / "gin").rglob("__init__.py")) == []
+
+
+def test_root():
+    assert gin_files.gin_root() == ROOT
+    assert (gin_files.gin_root() / "gin" / "runs" / "train.gin").is_file()
+
+
+def write(tmp_path, text):
+    (tmp_path / "x.gin").write_text(text)
+    return [str(tmp_path / "x.gin")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train.step = 3", r"train has no argument 'step'; did you mean .*steps"),
+        ("adam.peak = 3", r"nothing is called 'adam'; did you mean adamw"),
+        (
+            "train.model = @pretraned()",
+            r"x.gin, line 1: nothing is called 'pretraned'; did you mean pretrained",
+        ),
+        ("train.steps = %STEPZ\nSTEPS = 3", "macro STEPZ has no value; did you mean STEPS"),
+        ("STEPS = 3", "nothing reads the macro STEPS"),
+        ("A = 1\nB = %A\ntrain.steps = 2", "nothing reads the macro B"),
+        ("include 'gin/nowhere.gin'", "nowhere.gin"),
+        ("train.steps = = 3", "gin: "),
+        ("train.steps = %S\nS = %gin.REQUIRED", r"S must be given; add --gin.S="),
+    ],
+)
+def test_mistakes(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        gin_files.load(write(tmp_path, text))
+
+
+def test_missing_arguments_are_named(tmp_path):
+    gin_files.load(write(tmp_path, "train.steps = 3"))
+    with pytest.raises(ConfigError, match=r"model.*train_set.*output_dir"):
+        gin_files.call("train")
+
+
+def test_what_was_loaded_before_is_forgotten(tmp_path):
+    gin_files.load(write(tmp_path, "demo_stories.count = 3"))
+    assert len(gin_files.call("demo_stories")) == 3
+    assert gin_files.operative().splitlines()[-1] == "demo_stories.seed = 0"
+    gin_files.load(write(tmp_path, "demo_stories.seed = 3"))
+    assert len(gin_files.call("demo_stories", count=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("train.steps=5", "train.steps = 5"),
+        ("OUTPUT=runs/x y", "OUTPUT = 'runs/x y'"),
+        ("OUTPUT='runs'", "OUTPUT = 'runs'"),
+        ("FILES=['a','b']", "FILES = ['a','b']"),
+        ("X=None", "X = None"),
+        ("train.optimizer=@adafactor", "train.optimizer = @adafactor"),
+        ("scope/f.x = %Y", "scope/f.x = %Y"),
+        ("OUTPUT=a=b", "OUTPUT = 'a=b'"),
+    ],
+)
+def test_bindings_of_the_command_line(text, bound):
+    assert gin_files.binding(text) == bound
+
+
+def test_model_of_the_demonstration():
+    gin_files.load(
+        ["gin/experiments/demo.gin"], ["OUTPUT = 'x'", "training/demo_stories.count = 20"]
+    )
+    model = gin_files.call("from_scratch")
+    assert model.config.vocab_size == model.tokenizer.size
+    assert type(model.config).__module__ == "t5coref.nn.stack"
+
+
+def test_litbank_splits(shared):
+    litbank = shared / "data" / "litbank"
+    split = litbank / "splits" / "2"
+    files = str(litbank / "conll" / "*")
+    parts = [
+        corpus_files(files=files, corpus="litbank", ids=str(split / f"{part}.ids"))
+        for part in ("train", "dev", "test")
+    ]
+    assert [len(part) for part in parts] == [70, 10, 10]
+    assert len({d.doc_id for part in parts for d in part}) == 90
