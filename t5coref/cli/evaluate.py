@@ -31,7 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="annotated documents or folders")
     parser.add_argument("--corpus", required=True, choices=corpora.names(), metavar="NAME",
                         help=f"one of {', '.join(corpora.names())}")  # fmt: skip
-    parser.add_argument("--ids", metavar="FILE", help="evaluate only these documents, one id a line")
+    parser.add_argument(
+        "--ids", metavar="FILE", help="evaluate only these documents, one id a line"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON with fractions")
     parser.add_argument("--quiet", action="store_true", help="no progress, only warnings")
 

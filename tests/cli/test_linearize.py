@@ -1,0 +1,103 @@
+"""`t5coref linearize`, and what the command line says when it is used wrongly."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from t5coref import cli
+from t5coref.core.document import Annotation, Document
+from t5coref.corpora import jsonl
+
+DOCUMENT = Document(
+    doc_id="d",
+    words=("the", "dog", "saw", "it", ".", "Anna", "saw", "the", "dog", "."),
+    sentences=((0, 5), (5, 10)),
+    annotation=Annotation((((0, 2), (3, 4), (7, 9)), ((5, 6),))),
+)
+
+
+@pytest.fixture
+def files(tmp_path, tokenizer):
+    tokenizer.save(tmp_path)
+    jsonl.write([DOCUMENT], tmp_path / "a.jsonl")
+    crossing = DOCUMENT.with_annotation(Annotation((((0, 2), (1, 3)),)))
+    jsonl.write([crossing, DOCUMENT], tmp_path / "b.jsonl")
+    return tmp_path
+
+
+def run(capsys, *argv):
+    status = cli.main(["linearize", *map(str, argv)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_list(capsys):
+    assert run(capsys, "--list")[:2] == (0, "full-copy\n")
+
+
+def test_one_turn_a_line(files, capsys, tokenizer):
+    status, out, _ = run(capsys, files / "a.jsonl", "--tokenizer", files)
+    (row,) = map(json.loads, out.splitlines())
+    assert status == 0
+    assert list(row) == ["doc_id", "turn", "offset", "source", "actions", "feeds"]
+    assert row["doc_id"] == "d"
+    assert row["source"][-1] == row["feeds"][-1] == "</s>"
+    assert row["actions"][-1] == "<copy>"
+    assert len(row["actions"]) == len(row["feeds"])
+    copied = [f for a, f in zip(row["actions"], row["feeds"], strict=True) if a == "<copy>"]
+    assert copied == row["source"]
+    assert row["actions"].count("<m>") == row["actions"].count("</m>") == 4
+
+
+def test_windows(files, capsys):
+    _, out, _ = run(capsys, files / "a.jsonl", "--tokenizer", files, "--window", 20, "--stride", 19)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [r["turn"] for r in rows] == list(range(len(rows)))
+    assert len(rows) > 1
+    assert all(len(r["source"]) <= 20 for r in rows)
+    assert rows[1]["offset"] == len(rows[0]["source"]) - 1
+
+
+def test_check_prints_each_file_and_all(files, capsys):
+    argv = ("--check", "--tokenizer", files, files / "a.jsonl", files / "b.jsonl")
+    status, out, _ = run(capsys, *argv)
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[0].startswith(f"{files / 'a.jsonl'}: muc 100.00")
+    assert lines[-1].startswith("all: ")
+    assert "(3 documents, 1 mentions lost)" in lines[-1]
+    _, out, _ = run(capsys, *argv, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [r["lost_mentions"] for r in rows] == [0, 1, 1]
+    assert rows[0]["conll"]["f1"] == 1.0
+    assert rows[2]["mentions"]["recall"] == pytest.approx(9 / 10)
+
+
+def test_errors_name_the_fix(files, capsys, monkeypatch):
+    assert run(capsys)[0] == 2
+    status, _, err = run(capsys, files / "a.jsonl", "--tokenizer", files / "none")
+    assert status == 2
+    assert "spiece.model" in err
+    status, _, err = run(capsys, files / "a.jsonl", "--tokenizer", files, "--format", "x")
+    assert "full-copy" in err
+    status, _, err = run(capsys, files / "no.jsonl", "--tokenizer", files)
+    assert (status, "no.jsonl" in err) == (2, True)
+    monkeypatch.setenv("T5COREF_TOKENIZER", str(files))
+    assert run(capsys, files / "a.jsonl")[0] == 0
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.COMMANDS)])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        cli.main([*command, "--help"])
+    out = capsys.readouterr().out
+    assert done.value.code == 0
+    assert len(out.splitlines()) > 6
+
+
+def test_unknown_command_names_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["lineraize"])
+    assert "linearize" in capsys.readouterr().err
