@@ -54,13 +54,19 @@ def demo_stories(*, count: int, seed: int = 0) -> list[Document]:
 
 
 def vocabulary(*, documents: Iterable[Document], size: int) -> Tokenizer:
-    """A small vocabulary that spells the words of some documents, with the integer symbols."""
+    """A vocabulary of at most `size` pieces for the words of some documents.
+
+    A word as it is becomes a piece only if SentencePiece sees it within two different words, so
+    each is also shown before a comma and before a full stop, as it would be in raw text.
+    """
+    documents = list(documents)
     sentences = [
         " ".join(document.words[start:end])
         for document in documents
         for start, end in document.sentences
     ]
-    return Tokenizer.train(sentences, size)
+    words = dict.fromkeys(word for document in documents for word in document.words)
+    return Tokenizer.train([*sentences, *(word + mark for word in words for mark in ",.")], size)
 
 
 def digest(documents: Iterable[Document]) -> str:
