@@ -10,6 +10,9 @@ from importlib import resources
 
 from t5coref.core.document import Document
 from t5coref.corpora import jsonl
+from t5coref.demo.generate import generate
+
+__all__ = ["generate", "stories"]
 
 
 def stories() -> Iterator[Document]:

@@ -10,9 +10,10 @@ import pytest
 from t5coref.core.document import crosses
 from t5coref.demo.generate import (
     FEMALE,
+    FEMALE_ROLES,
     MALE,
+    MALE_ROLES,
     PLACES,
-    ROLES,
     SENTENCE_RANGE,
     THINGS,
     WORD_RANGE,
@@ -38,18 +39,17 @@ def mentions(document):
 
 def resolve(document):
     """Clusters by four rules, given the spans: names and nouns, gender, `they`, the last thing."""
-    names = {name.lower(): "she" for name in FEMALE} | {name.lower(): "he" for name in MALE}
-    persons: dict[str, object] = {}  # pronoun -> head word of a named person
-    role = group = thing = None
+    gender = dict.fromkeys((word.lower() for word in FEMALE + FEMALE_ROLES), "she")
+    gender |= dict.fromkeys((word.lower() for word in MALE + MALE_ROLES), "he")
+    person: dict[str, str] = {}  # by gender
+    group = thing = None
     clusters: dict[object, list] = {}
     for span, words, _ in mentions(document):
         head = words[-1]
         if "and" in words:
             group = target = "group"
-        elif head in names:
-            target = persons[names[head]] = head
-        elif head in ROLES:
-            role = target = head
+        elif head in gender:
+            target = person[gender[head]] = head
         elif head in THINGS:
             thing = target = head
         elif head in PLACES:
@@ -59,7 +59,7 @@ def resolve(document):
         elif head in THEY:
             target = group
         else:
-            target = persons.get("she" if head in SHE else "he", role)
+            target = person["she" if head in SHE else "he"]
         assert target is not None
         clusters.setdefault(target, []).append(span)
     return {frozenset(cluster) for cluster in clusters.values()}
@@ -79,7 +79,7 @@ def test_same_seed_same_stories(documents):
 
 def test_stories_stay_the_same_over_versions():
     text = "\n".join(" ".join(d.words) + str(d.annotation) for d in generate(50, seed=0))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "0b45d18c042437aa"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "598690c50dc87fdd"
 
 
 def test_other_seeds_tell_other_stories():
@@ -112,9 +112,11 @@ def test_pronouns_agree_with_their_names(documents):
             pronouns = {text.lower() for text in texts} & (SHE | HE | IT | THEY)
             assert any(pronouns <= kind for kind in (SHE, HE, IT, THEY)), texts
             if pronouns & SHE:
-                assert not set(texts) & set(MALE), texts
+                assert {text.split()[-1] for text in texts} & {*FEMALE, *FEMALE_ROLES}, texts
+                assert not {text.split()[-1] for text in texts} & {*MALE, *MALE_ROLES}, texts
             if pronouns & HE:
-                assert not set(texts) & set(FEMALE), texts
+                assert {text.split()[-1] for text in texts} & {*MALE, *MALE_ROLES}, texts
+                assert not {text.split()[-1] for text in texts} & {*FEMALE, *FEMALE_ROLES}, texts
             if pronouns & IT:
                 assert any(text.split()[-1] in THINGS for text in texts), texts
             if pronouns & THEY:
