@@ -21,7 +21,7 @@ from t5coref.decode.search import START
 from t5coref.linearize import Example, Linearization
 from t5coref.predict import padded_length
 
-FOREVER = 2**31  # batches
+FOREVER = 2**40  # rows; grain cannot count the batches of an infinite data set
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +137,14 @@ def batches(
         pieces = sum(map(len, sources)) + sum(map(len, answers))
         return Batch(features, tuple(map(name, rows)), pieces)
 
-    dataset = grain.MapDataset.source(examples).seed(seed).shuffle().repeat()
+    dataset = grain.MapDataset.source(examples).seed(seed).shuffle().repeat(FOREVER)
     return dataset.batch(batch_size, batch_fn=collate)
 
 
 def read_ahead(dataset: grain.MapDataset[Batch], start: int) -> Iterator[Batch]:
     """Batch `start` and all that follow, made by other threads while the caller computes."""
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-    return iter(dataset.slice(slice(start, FOREVER)).to_iter_dataset(options))
+    return iter(dataset.slice(slice(start, None)).to_iter_dataset(options))
 
 
 def fingerprint(examples: Iterable[Example]) -> str:

@@ -34,7 +34,7 @@ def stories():
 @pytest.fixture(scope="session")
 def model(stories):
     tokenizer = vocabulary(documents=stories, size=120)
-    options = {"window": 96, "max_clusters": 8, "max_depth": 4}
+    options = {"window": 64, "max_clusters": 8, "max_depth": 4}
     return from_scratch(TINY, tokenizer, format=Format("full-copy", options))
 
 
@@ -55,8 +55,8 @@ def settings(model, stories):
         "eval_every": 2,
         "evaluate": pseudo_scores,
         "optimizer": fast,
-        "max_source_length": 80,
-        "max_target_length": 136,
+        "max_source_length": 32,
+        "max_target_length": 96,
         "fixed_lengths": True,
         "devices": jax.devices()[:1],
     }

@@ -52,10 +52,10 @@ def test_features_of_a_row(format_, examples):
 def test_lengths_fit_the_longest_row_or_are_fixed(format_, examples):
     inventory = format_.rules.inventory
     free = batches(examples, inventory, 12, seed=0)[0].features
-    assert max(len(e.turn.source) for e in examples) == 71
-    assert free["encoder_input_tokens"].shape == (12, 96)
-    assert max(len(e.actions) for e in examples) == 129
-    assert free["decoder_input_tokens"].shape == (12, 192)
+    assert max(len(e.turn.source) for e in examples) == 31
+    assert free["encoder_input_tokens"].shape == (12, 64)
+    assert max(len(e.actions) for e in examples) == 96
+    assert free["decoder_input_tokens"].shape == (12, 96)
     fixed = batches(examples, inventory, 4, seed=0, source_length=80, target_length=144)[0].features
     assert fixed["encoder_input_tokens"].shape == (4, 80)
     assert fixed["decoder_target_actions"].shape == (4, 144)
@@ -111,3 +111,8 @@ def test_fingerprint_tells_examples_apart(examples):
     assert fingerprint(examples) == fingerprint(list(examples))
     assert fingerprint(examples) != fingerprint(examples[:-1])
     assert fingerprint(examples) != fingerprint(examples[::-1])
+
+
+def test_batches_of_one_example(format_, examples):
+    dataset = batches(examples[:1], format_.rules.inventory, 1, seed=0)
+    assert next(read_ahead(dataset, 10**6)).names == (name(examples[0]),)

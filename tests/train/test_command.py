@@ -34,7 +34,7 @@ VOCABULARY = @vocabulary()
 vocabulary.documents = @training/corpus_files()
 vocabulary.size = 120
 
-Format.options = {{'window': 96, 'max_clusters': 8, 'max_depth': 4}}
+Format.options = {{'window': 64, 'max_clusters': 8, 'max_depth': 4}}
 T5Config.emb_dim = 16
 T5Config.num_heads = 2
 T5Config.head_dim = 8
@@ -45,8 +45,8 @@ T5Config.num_decoder_layers = 1
 train.eval_every = 4
 train.save_every = 1
 train.target_ratio = 2.0
-train.max_source_length = 80
-train.max_target_length = 136
+train.max_source_length = 32
+train.max_target_length = 96
 train.fixed_lengths = True
 """
 

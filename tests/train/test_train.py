@@ -168,7 +168,7 @@ def planned(run, recorder, crash, **changes):
 
 
 def test_long_examples_are_told(run, recorder, crash):
-    plan = planned(run, recorder, crash, max_target_length=128, skip_long=True)
+    plan = planned(run, recorder, crash, max_target_length=95, skip_long=True)
     assert plan.examples == 11
     assert len(plan.skipped) == 1
 

@@ -25,7 +25,7 @@ def setting(model, stories):
     examples, _ = training_examples(format_, stories)
     config = dataclasses.replace(model.config, dropout_rate=0.0)
     dataset = batches(
-        examples, format_.rules.inventory, 8, seed=0, source_length=80, target_length=136
+        examples, format_.rules.inventory, 8, seed=0, source_length=32, target_length=96
     )
     return config, format_.rules.inventory.ids, dataset[0].features
 
