@@ -99,7 +99,7 @@ def test_missing_arguments_are_named(tmp_path):
 def test_what_was_loaded_before_is_forgotten(tmp_path):
     gin_files.load(write(tmp_path, "demo_stories.count = 3"))
     assert len(gin_files.call("demo_stories")) == 3
-    assert gin_files.operative().splitlines()[-1] == "demo_stories.seed = 0"
+    assert "demo_stories.seed = 0" in gin_files.operative().splitlines()
     gin_files.load(write(tmp_path, "demo_stories.seed = 3"))
     assert len(gin_files.call("demo_stories", count=1)) == 1
 
