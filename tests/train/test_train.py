@@ -293,3 +293,25 @@ def test_dev_documents_are_decoded(run, stories):
     assert result.best_step == 6
     assert set(result.scores) >= {"conll", "muc", "b3", "ceafe", "mentions", "failed"}
     assert result.scores["failed"] == 0
+
+
+@pytest.mark.parametrize("lost", ["state", "meta", "_CHECKPOINT_METADATA", "commit_success.txt"])
+def test_half_deleted_and_half_written_checkpoints_do_no_harm(
+    reference, run, recorder, crash, tmp_path, lost
+):
+    with pytest.raises(crash):
+        run(listener=recorder(5), save_every=1, keep=3)
+    folder = tmp_path / "run" / "checkpoints"
+    oldest, latest = checkpoints(tmp_path / "run")[0], checkpoints(tmp_path / "run")[-1]
+    assert oldest < latest - 1
+    # The process was killed while it removed one checkpoint, and while it wrote another one.
+    path = folder / str(oldest) / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    half = folder / f"{latest + 1}.orbax-checkpoint-tmp-1"
+    shutil.copytree(folder / str(latest), half)
+    shutil.rmtree(half / "meta")
+    listener = recorder()
+    result = run(listener=listener, save_every=1, keep=3)
+    assert listener.plan.done == latest
+    assert_same_run(reference.last.parent, result.last.parent)
+    assert not half.exists()
