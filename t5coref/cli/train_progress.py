@@ -39,7 +39,7 @@ class TrainingProgress(Listener):
             console=self._console,
             disable=quiet or not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("compiling", total=None, loss="-", speed="-")
+        self._task = self._bar.add_task("loading", total=None, loss="-", speed="-")
         self._loss: float | None = None
         self._pieces: float | None = None
         self._spoke = self._began = time.monotonic()
@@ -72,7 +72,7 @@ class TrainingProgress(Listener):
             (plan.folder / CONFIG_FILE).write_text(self._config(), "utf-8")
         self._first, self._total = plan.done, plan.steps
         self._began = time.monotonic()
-        self._bar.update(self._task, total=plan.steps, completed=plan.done)
+        self._bar.update(self._task, description="compiling", total=plan.steps, completed=plan.done)
 
     def stepped(self, row: Row) -> None:
         """Moves the bar, or writes a line if the last one is long ago."""
