@@ -29,7 +29,6 @@ from t5coref.listener import Listener, Plan, TrainResult
 from t5coref.logbook import Logbook, Row
 from t5coref.model import Format, Model
 from t5coref.nn.scan import scan_params, unscan_params
-from t5coref.nn.t5 import T5
 from t5coref.optimizers import OptimizerFactory, adamw
 from t5coref.predict import Predictor, error_of
 from t5coref.run_folder import BEST, LAST, RunFolder, best_row, start_of
@@ -212,7 +211,7 @@ def train(
     inventory = format_.rules.inventory
     train_step = jax.jit(
         make_train_step(
-            T5(config), made, inventory.ids, z_loss=z_loss, label_smoothing=label_smoothing
+            config, made, inventory.ids, z_loss=z_loss, label_smoothing=label_smoothing
         ),
         donate_argnums=0,
         out_shardings=(everywhere, everywhere),

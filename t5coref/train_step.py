@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from t5coref.nn.losses import token_loss
-from t5coref.nn.t5 import T5
+from t5coref.nn.t5 import T5, T5Config
 from t5coref.optimizers import Optimizer
 
 
@@ -28,7 +28,7 @@ class TrainState(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def make_train_step(
-    network: T5,
+    config: T5Config,
     optimizer: Optimizer,
     symbols: tuple[int, ...],
     *,
@@ -43,12 +43,13 @@ def make_train_step(
     give the same step however they are divided.
 
     Args:
-      network: scanned or not, as the parameters are.
+      config: the network; its layers are scanned or not, as in the parameters.
       optimizer: see `optimizers`.
       symbols: vocabulary ids of the actions, `[A]`: the loss is over these only.
       z_loss: see `token_loss`.
       label_smoothing: see `token_loss`.
     """
+    network = T5(config)
     columns = jnp.asarray(symbols, jnp.int32)
 
     def loss_sum(params, features, key):

@@ -43,7 +43,7 @@ def step(model, config, symbols, features, *, micro=1, devices=1, **options):
         for k, v in features.items()
     }
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
-    function = make_train_step(T5(config), optimizer, symbols, **options)
+    function = make_train_step(config, optimizer, symbols, **options)
     return jax.jit(function)(state, placed, jax.random.key(0))
 
 
@@ -110,7 +110,7 @@ def test_dropout_depends_on_the_step(model, setting):
     config, symbols, features = setting
     config = dataclasses.replace(config, dropout_rate=0.5)
     optimizer = adamw(10, peak=0.0, warmup=0)
-    function = jax.jit(make_train_step(T5(config), optimizer, symbols))
+    function = jax.jit(make_train_step(config, optimizer, symbols))
     placed = {k: v[None] for k, v in features.items()}
     at = functools.partial(
         TrainState, params=model.params, opt_state=optimizer.transform.init(model.params)
