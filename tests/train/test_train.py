@@ -288,11 +288,21 @@ def test_poisoned_weights_are_found_at_the_first_step(run, model):
         run(model=dataclasses.replace(model, params=bad))
 
 
-def test_dev_documents_are_decoded(run, stories):
-    result = run(evaluate=None, dev_set=stories[:3], eval_every=6, target_ratio=2.0)
+def test_dev_documents_are_decoded(run, recorder, crash, stories, model):
+    """As on an accelerator: bfloat16, scanned layers, recomputation; decoding uses neither."""
+    settings = {
+        "evaluate": None, "dev_set": stories[:3], "eval_every": 6, "target_ratio": 2.0,
+        "dtype": "bfloat16", "scan_layers": True, "remat": True, "dropout": 0.0, "save_every": 2,
+    }  # fmt: skip
+    with pytest.raises(crash):
+        run(listener=recorder(5), **settings)
+    result = run(**settings)
     assert result.best_step == 6
     assert set(result.scores) >= {"conll", "muc", "b3", "ceafe", "mentions", "failed"}
     assert result.scores["failed"] == 0
+    trained = Model.load(result.best)
+    assert trained.config.dtype == "bfloat16"
+    assert jax.tree.structure(trained.params) == jax.tree.structure(model.params)
 
 
 @pytest.mark.parametrize("lost", ["state", "meta", "_CHECKPOINT_METADATA", "commit_success.txt"])
