@@ -46,18 +46,32 @@ def corpus_files(
     return chosen
 
 
-def demo_stories(*, count: int, seed: int = 0) -> list[Document]:
-    """Simple generated stories, annotated; other seeds give other stories."""
-    from t5coref.demo.generate import generate
+def demo_stories(*, count: int, seed: int = 0, written: bool = False) -> list[Document]:
+    """Simple generated stories, annotated; other seeds give other stories.
 
-    return list(generate(count, seed))
+    Args:
+      count: how many are generated.
+      seed: of the generator.
+      written: put the stories that were written by hand before them.
+    """
+    from t5coref.demo import generate, stories
+
+    return [*(stories() if written else ()), *generate(count, seed)]
 
 
-def vocabulary(*, documents: Iterable[Document], size: int) -> Tokenizer:
+OFTEN = 200  # times that a numeral is shown, so that it is worth a piece
+
+
+def vocabulary(*, documents: Iterable[Document], size: int, numbers: int = 0) -> Tokenizer:
     """A vocabulary of at most `size` pieces for the words of some documents.
 
     A word as it is becomes a piece only if SentencePiece sees it within two different words, so
     each is also shown before a comma and before a full stop, as it would be in raw text.
+
+    Args:
+      documents: their words are to be spelt.
+      size: pieces, special ones included.
+      numbers: the numerals below this one become pieces, which makes cluster numbers short.
     """
     documents = list(documents)
     sentences = [
@@ -66,7 +80,8 @@ def vocabulary(*, documents: Iterable[Document], size: int) -> Tokenizer:
         for start, end in document.sentences
     ]
     words = dict.fromkeys(word for document in documents for word in document.words)
-    return Tokenizer.train([*sentences, *(word + mark for word in words for mark in ",.")], size)
+    shown = [*words, *(str(k) for k in range(numbers) for _ in range(OFTEN))]
+    return Tokenizer.train([*sentences, *(word + mark for word in shown for mark in ",.")], size)
 
 
 def digest(documents: Iterable[Document]) -> str:
