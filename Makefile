@@ -14,10 +14,10 @@ demo: $(VENV)/.base  ## install, train a tiny model on stories, predict unseen o
 	$(BIN)/t5coref demo
 
 test: $(VENV)/.dev  ## install, run the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(VENV)/.dev  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.dev  ## lint, format, types, layout
 	$(BIN)/ruff check .

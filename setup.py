@@ -34,6 +34,7 @@ DEV = [
     "pytest>=9",
     "pytest-xdist>=3.8",
     "ruff>=0.17",
+    "setuptools>=77",  # builds the wheel that the tests look into
     "pyright>=1.1.400",
     "pre-commit>=4",
     "tensorboard>=2.20",  # reads what we write, in tests

@@ -103,7 +103,7 @@ class Predictor:
         batch_size: int = 8,
         target_ratio: float = 3.0,
         round_size: int = 16,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Any] | None = None,
     ):
         if batch_size < 1 or round_size < 1 or target_ratio < 1:
             raise ConfigError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import sys
 import time
 
 from t5coref.core.errors import T5CorefError
@@ -89,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {path}  {what}")
     print(
         "\nNow try\n"
-        f"  echo 'Anna lost her hat in the garden. The baker saw it. He called her.' | \\\n"
-        f"    {pathlib.Path(sys.argv[0]).name} predict --model {model} --input - --output -\n"
+        f"  echo 'Anna lost her hat in the garden. The king saw it. He called her.' | \\\n"
+        f"    t5coref predict --model {model} --input - --output -\n"
     )
     return 0

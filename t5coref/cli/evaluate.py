@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from t5coref.cli.progress import DocumentProgress
     from t5coref.cli.score import as_json, table
     from t5coref.core.metrics import Scorer
-    from t5coref.inputs import corpus_files
     from t5coref.predict import error_of
+    from t5coref.train.inputs import corpus_files
 
     documents = corpus_files(files=args.files, corpus=args.corpus, ids=args.ids)
     if unannotated := [d.doc_id for d in documents if d.annotation is None]:

@@ -29,11 +29,11 @@ CONSTRUCTORS = {
     "Format": "t5coref.model",
     "T5Config": "t5coref.nn.stack",
     "Tokenizer": "t5coref.tokenizer",
-    "adamw": "t5coref.optimizers",
-    "adafactor": "t5coref.optimizers",
-    "corpus_files": "t5coref.inputs",
-    "demo_stories": "t5coref.inputs",
-    "vocabulary": "t5coref.inputs",
+    "adamw": "t5coref.train.optimizers",
+    "adafactor": "t5coref.train.optimizers",
+    "corpus_files": "t5coref.train.inputs",
+    "demo_stories": "t5coref.train.inputs",
+    "vocabulary": "t5coref.train.inputs",
 }
 """What gin files may bind arguments of: name -> the module that has it."""
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from t5coref.listener import Listener, Plan, TrainResult
-from t5coref.logbook import Row
+from t5coref.train.listener import Listener, Plan, TrainResult
+from t5coref.train.logbook import Row
 
 SECONDS_BETWEEN_LINES = 30
 SMOOTHING = 0.9  # share of the past in the loss and the speed that are shown

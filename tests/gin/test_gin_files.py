@@ -11,7 +11,7 @@ import pytest
 
 from t5coref.cli import gin_files
 from t5coref.core.errors import ConfigError
-from t5coref.inputs import corpus_files
+from t5coref.train.inputs import corpus_files
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted((ROOT / "gin").rglob("*.gin"))

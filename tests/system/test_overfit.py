@@ -11,12 +11,12 @@ import pytest
 from t5coref import linearize
 from t5coref.core.metrics import score_corpus
 from t5coref.demo import stories
-from t5coref.inputs import vocabulary
 from t5coref.model import Format, Model, from_scratch
 from t5coref.nn.stack import T5Config
-from t5coref.optimizers import adamw
 from t5coref.predict import Predictor
 from t5coref.train import train
+from t5coref.train.inputs import vocabulary
+from t5coref.train.optimizers import adamw
 
 TINY = T5Config(
     vocab_size=1,

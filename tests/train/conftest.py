@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from t5coref.inputs import demo_stories, vocabulary
-from t5coref.listener import Listener
 from t5coref.model import Format, from_scratch
 from t5coref.nn.stack import T5Config
-from t5coref.optimizers import adamw
 from t5coref.train import train
+from t5coref.train.inputs import demo_stories, vocabulary
+from t5coref.train.listener import Listener
+from t5coref.train.optimizers import adamw
 
 TINY = T5Config(
     vocab_size=1,

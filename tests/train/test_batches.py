@@ -7,9 +7,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from t5coref.batches import batches, fingerprint, name, read_ahead, training_examples
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.train.batches import batches, fingerprint, name, read_ahead, training_examples
 
 
 @pytest.fixture(scope="module")

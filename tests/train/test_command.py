@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from t5coref import cli, corpora, logbook
+from t5coref import cli, corpora
 from t5coref.cli.gin_files import load
-from t5coref.logbook import without_clock
+from t5coref.train import logbook
+from t5coref.train.logbook import without_clock
 
 STEPS = 12
 

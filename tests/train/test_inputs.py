@@ -6,7 +6,7 @@ import pytest
 
 from t5coref import corpora
 from t5coref.core.errors import ConfigError
-from t5coref.inputs import corpus_files, demo_stories, digest, vocabulary
+from t5coref.train.inputs import corpus_files, demo_stories, digest, vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from t5coref import logbook
-from t5coref.logbook import Logbook, without_clock
+from t5coref.train import logbook
+from t5coref.train.logbook import Logbook, without_clock
 
 
 def row(step, **values):

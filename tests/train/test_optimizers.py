@@ -11,7 +11,7 @@ import pytest
 
 from t5coref.core.errors import ConfigError
 from t5coref.nn.scan import scan_params
-from t5coref.optimizers import adafactor, adamw, is_decayed, schedule
+from t5coref.train.optimizers import adafactor, adamw, is_decayed, schedule
 
 
 def rates(total, **settings):

@@ -13,12 +13,11 @@ import numpy as np
 import optax
 import pytest
 
-from t5coref import logbook
 from t5coref.core.errors import ConfigError, MismatchError
-from t5coref.logbook import without_clock
 from t5coref.model import Model
-from t5coref.optimizers import Optimizer, adamw
-from t5coref.train import TrainingError, train
+from t5coref.train import TrainingError, logbook, train
+from t5coref.train.logbook import without_clock
+from t5coref.train.optimizers import Optimizer, adamw
 
 
 def rows(folder):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from t5coref.batches import batches, training_examples
 from t5coref.nn.scan import scan_params, unscan_params
 from t5coref.nn.t5 import T5
-from t5coref.optimizers import adamw
-from t5coref.train import DATA, data_mesh
-from t5coref.train_step import TrainState, make_train_step
+from t5coref.train.batches import batches, training_examples
+from t5coref.train.loop import DATA, data_mesh
+from t5coref.train.optimizers import adamw
+from t5coref.train.step import TrainState, make_train_step
 
 
 @pytest.fixture(scope="module")

@@ -20,19 +20,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from t5coref.batches import Batch, batches, fingerprint, read_ahead, training_examples
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, T5CorefError
 from t5coref.core.metrics import Scorer
-from t5coref.inputs import digest
-from t5coref.listener import Listener, Plan, TrainResult
-from t5coref.logbook import Logbook, Row
 from t5coref.model import Format, Model
 from t5coref.nn.scan import scan_params, unscan_params
-from t5coref.optimizers import OptimizerFactory, adamw
 from t5coref.predict import Predictor, error_of
-from t5coref.run_folder import BEST, LAST, RunFolder, best_row, start_of
-from t5coref.train_step import TrainState, make_train_step
+from t5coref.train.batches import Batch, batches, fingerprint, read_ahead, training_examples
+from t5coref.train.inputs import digest
+from t5coref.train.listener import Listener, Plan, TrainResult
+from t5coref.train.logbook import Logbook, Row
+from t5coref.train.optimizers import OptimizerFactory, adamw
+from t5coref.train.run_folder import BEST, LAST, RunFolder, best_row, start_of
+from t5coref.train.step import TrainState, make_train_step
 
 Devices = Sequence[Any]
 """Of `jax.Device`, which type checkers do not know as a type."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from t5coref.logbook import Row
+from t5coref.train.logbook import Row
 
 
 class Plan(NamedTuple):

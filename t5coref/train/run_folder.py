@@ -21,9 +21,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from t5coref import logbook
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.model import CARD_FILE, Model
+from t5coref.train import logbook
 
 try:
     import fcntl

@@ -15,7 +15,7 @@ import optax
 
 from t5coref.nn.losses import token_loss
 from t5coref.nn.t5 import T5, T5Config
-from t5coref.optimizers import Optimizer
+from t5coref.train.optimizers import Optimizer
 
 
 class TrainState(NamedTuple):
