@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {path}  {what}")
     print(
         "\nNow try\n"
-        f"  echo 'Anna lost her hat in the garden. The king saw it. He called her.' | \\\n"
+        f"  echo 'Anna lost her hat. A king found it. He thanked her.' | \\\n"
         f"    t5coref predict --model {model} --input - --output -\n"
     )
     return 0

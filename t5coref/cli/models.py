@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from t5coref import linearize
 from t5coref.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds `--model` and what can be changed about it."""
     parser.add_argument("--model", required=True, metavar="DIR", help="a folder of `t5coref train`")
-    parser.add_argument("--format", choices=sorted(linearize.FORMATS),
-                        help="linearization (default: the model's own)")  # fmt: skip
     parser.add_argument("--window", type=int, metavar="N",
                         help="pieces of a window (default: the model's own)")  # fmt: skip
     parser.add_argument("--stride", type=int, metavar="N",
@@ -29,16 +26,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target-ratio", type=float, default=3.0, metavar="X",
                         help="steps of an output for each source piece (default: 3)")  # fmt: skip
     parser.add_argument("--dtype", choices=("float32", "bfloat16"),
-                        help="computation type (default: as trained)")  # fmt: skip
+                        help="computation type (default: as trained; float32 on CPUs)")  # fmt: skip
 
 
 def load_model(args: argparse.Namespace) -> Model:
-    """The model that the arguments name, with the format that they ask for."""
+    """The model that the arguments name, with the windows that they ask for."""
+    import jax
+
     from t5coref.model import Format, Model
 
-    model = Model.load(args.model, dtype=args.dtype)
-    name = args.format or model.format.name
-    options = dict(model.format.options) if name == model.format.name else {}
+    # CPUs compute bfloat16 in software.
+    on_cpu = "float32" if jax.default_backend() == "cpu" else None
+    model = Model.load(args.model, dtype=args.dtype or on_cpu)
+    options = dict(model.format.options)
     options.pop("suffixes", None)  # windows that only training wants
     if args.window:
         options |= {"window": args.window, "stride": args.stride}
@@ -46,7 +46,7 @@ def load_model(args: argparse.Namespace) -> Model:
         options["stride"] = args.stride
     if args.drop_singletons:
         options["min_mentions"] = 2
-    return Model(model.config, model.params, model.tokenizer, Format(name, options))
+    return Model(model.config, model.params, model.tokenizer, Format(model.format.name, options))
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--input", required=True, nargs="+", metavar="FILE",
                         help="files, folders, or - for standard input")  # fmt: skip
-    parser.add_argument("--input-format", choices=corpora.names(), metavar="NAME",
+    parser.add_argument("--format", choices=corpora.names(), metavar="NAME",
                         help=f"one of {', '.join(corpora.names())} (default: detect it; raw text "
                         "for standard input)")  # fmt: skip
     parser.add_argument(
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"no input {path!r}; expected a file, a folder or -")
     predictor = load_predictor(args)
     options = {"language": args.language} if _all_text(args) else {}
-    format_ = args.input_format or ("text" if args.input == [STDIN] else None)
+    format_ = args.format or ("text" if args.input == [STDIN] else None)
     total = None
     if STDIN not in args.input:
         total = sum(1 for _ in jobs.read_inputs(args.input, format_, **options))
@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _all_text(args: argparse.Namespace) -> bool:
     """Whether every input is raw text, so that its language matters."""
-    if args.input_format:
-        return args.input_format == "text"
+    if args.format:
+        return args.format == "text"
     return all(
         p == STDIN or (os.path.isfile(p) and corpora.detect(p) == "text") for p in args.input
     )

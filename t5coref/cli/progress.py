@@ -83,4 +83,5 @@ class DocumentProgress:
         self._spoke, self._said = time.monotonic(), self._done
         of = f" of {self._total}" if self._total is not None else ""
         seconds = self._spoke - self._started
-        self._console.print(f"{self._done}{of} documents, {seconds:.0f} s")
+        plural = "" if (self._total or self._done) == 1 else "s"
+        self._console.print(f"{self._done}{of} document{plural}, {seconds:.0f} s")

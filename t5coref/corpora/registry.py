@@ -49,6 +49,7 @@ _CORPORA = {
     for corpus in (
         Corpus("conll2012", conll2012, False, _CONLL),
         Corpus("ontonotes", conll2012, False, _CONLL),
+        Corpus("conll", conll2012, True, _CONLL),
         Corpus("winobias", conll2012, False, _CONLL),
         Corpus("openboek", conll2012, True, _CONLL),
         Corpus("litbank", litbank, True, _CONLL),
