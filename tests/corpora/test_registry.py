@@ -27,8 +27,8 @@ def test_names_are_all_known():
 
 
 def test_unknown_names_are_told_the_legal_ones():
-    with pytest.raises(ConfigError, match=r"unknown format 'conll'; expected one of conll2012, on"):
-        corpora.get("conll")
+    with pytest.raises(ConfigError, match=r"unknown format 'conl'; expected one of conll2012, on"):
+        corpora.get("conl")
     with pytest.raises(ConfigError, match="unknown format 'x'"):
         list(corpora.read("-", "x"))
 
