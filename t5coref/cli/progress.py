@@ -31,7 +31,7 @@ class DocumentProgress:
     def __init__(self, total: int | None, quiet: bool = False):
         self._console = Console(file=sys.stderr, highlight=False)
         self._total, self._done, self._said, self._words = total, 0, 0, 0
-        self._quiet = quiet
+        self._quiet, self._shared = quiet, 0
         self._started = self._spoke = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -53,6 +53,11 @@ class DocumentProgress:
         self._bar.stop()
         if not self._quiet and not self._console.is_terminal and self._done > self._said:
             self._line()
+        if self._shared:
+            plural = "span is" if self._shared == 1 else "spans are"
+            self._console.print(
+                f"note: {self._shared} {plural} in several clusters; scorers count the first"
+            )
 
     def resumed(self, records: int) -> None:
         """So many records were already there."""
@@ -70,6 +75,7 @@ class DocumentProgress:
         rate = f"{self._words / max(seconds, 1e-9):,.0f} words/s"
         self._bar.update(self._task, advance=len(records), rate=rate)
         for d in records:
+            self._shared += len(d.annotation.shared_spans()) if d.annotation else 0
             if (reason := error_of(d)) is not None:
                 self._console.print(f"warning: {d.doc_id}: {reason}", markup=False)
         if (

@@ -73,21 +73,6 @@ class Annotation:
                 out.append(kept)
         return tuple(out)
 
-    def without_singletons(self) -> Annotation:
-        """The same annotation without clusters of one mention (and relations that need them)."""
-        new_id = {}
-        for i, cluster in enumerate(self.clusters):
-            if len(cluster) > 1:
-                new_id[i] = len(new_id)
-        return Annotation(
-            clusters=tuple(self.clusters[i] for i in new_id),
-            relations=tuple(
-                Relation(new_id[r.head], new_id[r.tail], r.type)
-                for r in self.relations
-                if r.head in new_id and r.tail in new_id
-            ),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:

@@ -35,20 +35,6 @@ class Inventory:
         """Vocabulary id -> action index."""
         return {token: i for i, token in enumerate(self.ids)}
 
-    def to_indices(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Action indices `int32[T]` of vocabulary ids `[T]`.
-
-        Raises:
-          ConfigError: a token is no action of this inventory.
-        """
-        try:
-            return np.asarray([self.index[int(t)] for t in tokens], dtype=np.int32)
-        except KeyError as e:
-            raise ConfigError(
-                f"token {e.args[0]} is none of the {len(self.ids)} actions of this format; "
-                "were the actions written with another format or tokenizer?"
-            ) from None
-
 
 @dataclass(frozen=True)
 class NumberTrie:

@@ -211,7 +211,7 @@ def test_merging_equals_one_pass(documents, cut):
 
 @given(pairs)
 def test_remove_singletons_equals_removing_them_beforehand(pair):
-    bare = tuple(Annotation(c).without_singletons().clusters for c in pair)
+    bare = tuple([c for c in side if len(set(c)) > 1] for side in pair)
     assert metrics.score_corpus([pair], metrics.NAMES, remove_singletons=True) == (
         metrics.score_corpus([bare], metrics.NAMES)
     )

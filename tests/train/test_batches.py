@@ -41,7 +41,8 @@ def test_features_of_a_row(format_, examples):
         targets = features["decoder_target_tokens"][i]
         assert targets.tolist() == [*example.actions, *[0] * (length - t)]
         actions = features["decoder_target_actions"][i, :t]
-        assert actions.tolist() == format_.rules.inventory.to_indices(example.actions).tolist()
+        index = format_.rules.inventory.index
+        assert actions.tolist() == [index[a] for a in example.actions.tolist()]
         assert features["decoder_loss_weights"][i].tolist() == [1.0] * t + [0.0] * (length - t)
     assert batch.pieces == sum(
         len(by_name[n].turn.source) + len(by_name[n].actions) for n in batch.names

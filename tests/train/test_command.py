@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import gin
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -130,6 +131,8 @@ def test_files_of_a_run(finished):
 
 def test_config_of_a_run_can_be_read_again(finished):
     load([str(finished / "config.gin")])
+    assert gin.query_parameter("train.eval_every") == 4
+    assert "train.output_dir" in gin.config_str()
 
 
 def test_trained_model_predicts(finished, tmp_path, capsys):
