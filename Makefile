@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: help demo test test-slow check format benchmark clean
+.PHONY: help demo test test-slow check format bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,8 +29,11 @@ format: $(VENV)/.dev  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: $(VENV)/.dev  ## print the benchmarks' ratios
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+bench: $(VENV)/.dev  ## MODEL=DIR: all benchmarks; their tables go to docs/results.md
+	$(BIN)/python benchmarks/decode.py --model "$(MODEL)" --write
+	$(BIN)/python benchmarks/linearize.py --tokenizer "$(MODEL)" --write
+	$(BIN)/python benchmarks/score.py
+	$(BIN)/python benchmarks/align.py
 
 clean:           ## remove what make made
 	rm -rf $(VENV) .jax_cache demo_out

@@ -1,0 +1,215 @@
+"""The two sides of the decoding benchmark, each in a process of its own.
+
+    python benchmarks/sides.py ours|rival
+
+answers one JSON request a line with one line of JSON. The first request holds the settings (see
+`Ours`), each further one `{"do": METHOD, "sources": [[piece, ...], ...]}`. Every answer says how
+much memory the process has used. Own processes keep the memory and the threads of torch and jax
+apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import report
+
+from t5coref import linearize
+from t5coref.tokenizer import Tokenizer
+
+
+def decode_ours(network, params, tables, sources, lengths, max_steps: int, beams: int):
+    """Our search: (feeds `int32[B, T]`, lengths `int32[B]`, decoder calls), best output each.
+
+    The only place that knows the search's interface.
+
+    Args:
+      network: a T5 or a stand-in.
+      params: its parameters, on the device.
+      tables: the rules, on the device.
+      sources: `int32[B, S]`.
+      lengths: `int32[B]`.
+      max_steps: T.
+      beams: K; 1 = greedy.
+    """
+    from t5coref.predict import decode_batch
+
+    if beams != 1:
+        raise SystemExit("our beam search is not there yet; pass --beams 1")
+    budgets = np.full(len(sources), max_steps, np.int32)
+    found = decode_batch(network, params, tables, sources, lengths, budgets, max_steps)
+    actions, ends = np.asarray(found.actions), np.asarray(found.lengths)
+    feeds = actions.copy()
+    copy = int(tables.ids[0])
+    for row, source in zip(feeds, sources, strict=True):
+        copied = np.flatnonzero(row == copy)
+        row[copied] = source[: len(copied)]
+    return feeds, ends, int(found.steps)
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """In the network's place, to time everything else: constant logits, no cache."""
+
+    def apply(self, variables: Mapping[str, Any], tokens, *rest, method: str, **_):
+        import jax.numpy as jnp
+
+        if method == "encode":
+            return tokens
+        if method == "init_cache":
+            return None, {"cache": {}}
+        logits = variables["params"]["logits"]  # [A]
+        # Too little to change them, but a reason not to move their softmax out of the loop.
+        nothing = 1e-30 * rest[0].astype(jnp.float32)
+        logits = jnp.broadcast_to(logits, (*tokens.shape, *logits.shape))
+        return logits + nothing.reshape(len(tokens), -1, 1), {"cache": {}}
+
+
+def load_tokenizer(folder: str) -> Tokenizer:
+    """A model's tokenizer, without jax."""
+    card = json.loads(pathlib.Path(folder, "t5coref.json").read_text("utf-8"))
+    if card["format"]["name"] != "full-copy":
+        raise SystemExit(f"{folder} has the format {card['format']['name']}; expected full-copy")
+    tokenizer = Tokenizer(folder, card["tokenizer"]["symbols"])
+    return tokenizer.with_word_rule(card["tokenizer"]["word_rule"])
+
+
+class Ours:
+    """Our side's process."""
+
+    def __init__(self, model: str, beams: int, pieces: int, max_steps: int):
+        import dataclasses
+
+        import jax
+
+        from t5coref.decode.constraint import Tables
+        from t5coref.model import Model
+        from t5coref.nn.t5 import T5
+
+        jax.config.update("jax_default_matmul_precision", "float32")
+        loaded = Model.load(model, dtype="float32")
+        rules = linearize.get("full-copy", loaded.tokenizer).rules
+        # Decoding copies a scanned cache at each step: decode layer by layer, as `Predictor` does.
+        self.network = T5(dataclasses.replace(loaded.config, scan_layers=False, remat=False))
+        self.params = jax.device_put(loaded.params)
+        self.tables = Tables.of(rules)
+        self.beams, self.pieces, self.max_steps = beams, pieces, max_steps
+        # The likeliest action is to copy, so that the stand-in's outputs end.
+        logits = -1e-3 * np.arange(len(rules.inventory.ids), dtype=np.float32)
+        self.stand_in_params = jax.device_put({"logits": logits})
+
+    def first(self, sources: list[list[int]]) -> dict[str, Any]:
+        seconds = [self.decode(sources)["seconds"] for _ in range(2)]
+        self._timed(StandIn(), self.stand_in_params, sources)
+        return {"compile_seconds": seconds[0] - seconds[1]}
+
+    def decode(self, sources: list[list[int]]) -> dict[str, Any]:
+        return self._timed(self.network, self.params, sources)
+
+    def without_network(self, sources: list[list[int]]) -> dict[str, Any]:
+        return self._timed(StandIn(), self.stand_in_params, sources)
+
+    def _timed(self, network, params, sources: list[list[int]]) -> dict[str, Any]:
+        start = time.perf_counter()
+        padded = np.zeros((len(sources), self.pieces), np.int32)
+        for row, source in zip(padded, sources, strict=True):
+            row[: len(source)] = source
+        lengths = np.asarray(list(map(len, sources)), np.int32)
+        feeds, ends, calls = decode_ours(
+            network, params, self.tables, padded, lengths, self.max_steps, self.beams
+        )
+        tokens = [row[:end].tolist() for row, end in zip(feeds, ends, strict=True)]
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "calls": calls, "tokens": tokens}
+
+
+class Theirs:
+    """The rival's process."""
+
+    def __init__(self, model: str, beams: int, pieces: int, max_steps: int):
+        import transformers
+        from rival import Rival, Symbols
+
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        self.rival = Rival(model, Symbols.of(load_tokenizer(model)))
+        self.beams, self.max_steps = beams, max_steps
+
+    def first(self, sources: list[list[int]]) -> dict[str, Any]:
+        self.rival.decode(sources, self.beams, max_steps=8)
+        return {}
+
+    def decode(self, sources: list[list[int]]) -> dict[str, Any]:
+        start = time.perf_counter()
+        found = self.rival.decode(sources, self.beams, self.max_steps)
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "calls": found.calls, "tokens": found.tokens}
+
+
+def serve(side: str) -> None:
+    """A worker's life."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    decoder: Any = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        if decoder is None:
+            decoder = {"ours": Ours, "rival": Theirs}[side](**request)
+            answer = {}
+        else:
+            answer = getattr(decoder, request["do"])(request["sources"])
+        answers.write(json.dumps(answer | {"peak_mib": report.peak_mib()}) + "\n")
+        answers.flush()
+
+
+class Worker:
+    """A side's process, seen from outside."""
+
+    def __init__(self, side: str, **settings: Any):
+        env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+        env |= {
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # both sides may share one accelerator
+            "HF_HUB_OFFLINE": "1",
+        }
+        self.side = side
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, side],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
+            text=True,
+        )
+        self.ask(settings)
+
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise SystemExit(f"{self.side} ended with status {self.process.wait()}; see above")
+        return json.loads(answer)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])
