@@ -1,10 +1,13 @@
 """Multi-head attention and its two caches: self-attention that grows, cross-attention that stays.
 
-Letters: B documents, N rows of the decoder (a multiple of B), T queries, K keys, H heads,
-d head width, D model width.
+Letters: B rows, T queries, K keys, L slots of a cache, H heads, d head width, D model width.
+Keys are cached as `[B, H, L, d]` and values as `[B, H, d, L]`, so that attention reads both along
+their last axis.
 """
 
 from __future__ import annotations
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +18,9 @@ from t5coref.nn.layers import FAN_IN_NORMAL, Dense
 
 MASKED = -1e10
 """Finite, so that a row whose keys are all masked averages them instead of becoming NaN."""
+
+BLOCK = 256
+"""Slots of a cache that are read at a time."""
 
 HEADS = ("batch", "length", "heads", "kv")
 
@@ -87,21 +93,29 @@ class Attention(nn.Module):
         keys, values = self._keys_values(source)
         # T5X drops a key of a head for all queries at once; dropping its value is the same sum.
         values = self.dropout(values, deterministic=deterministic)
-        return self._attend(inputs, keys, values, mask, bias)
+        query = self._split(self.query(inputs))
+        return self._merge(dot_product_attention(query, keys, values, mask, bias))
 
     def extend(
-        self, inputs: jax.Array, positions: jax.Array, mask: jax.Array, bias: jax.Array
+        self, inputs: jax.Array, start: jax.Array, used: jax.Array, bias: jax.Array
     ) -> jax.Array:
         """Self-attention of the next tokens over everything cached before them.
 
-        Keys and values of `inputs` [N, T, D] are written to slots `positions[n] ..
-        positions[n] + T - 1` of the cache `[N, L, H, d]` (L = the last axis of `mask`), over
-        whatever stood there; those beyond slot L - 1 are not kept. Dropout is never applied.
+        Keys and values of `inputs` [B, T, D] are written to slots `start[b] .. start[b] + T - 1`
+        of the cache, over whatever stood there; those beyond the last slot are not kept. Dropout
+        is never applied.
+
+        Args:
+            inputs: `[B, T, D]`.
+            start: int32[B].
+            used: int32[], the slots from here on are masked for every query.
+            bias: float32 `[B, H, L, T]`, `MASKED` where a query may not look.
         """
-        keys, values = self._keys_values(inputs)
-        keys = self._append("cached_key", keys, positions, mask.shape[-1])
-        values = self._append("cached_value", values, positions, mask.shape[-1])
-        return self._attend(inputs, keys, values, mask, bias)
+        keys, values = self._columns(inputs)
+        slots = bias.shape[2]
+        keys = self._append("cached_key", keys, start, slots, axis=2)
+        values = self._append("cached_value", values, start, slots, axis=3)
+        return self._look_up(inputs, keys, values, bias, used)
 
     def recall(
         self,
@@ -114,8 +128,7 @@ class Attention(nn.Module):
         """Cross-attention with the cached keys and values of the source, if there are any.
 
         Args:
-            inputs: `[N, T, D]`; N may be a multiple of B, rows of one document side by side: they
-                share its keys and values, which are not repeated.
+            inputs: `[B, T, D]`.
             source: `[B, K, D]`, projected where nothing is cached.
             mask: bool `[B, 1, 1, K]`, used together with `source`.
             keep: cache the projections and the mask for later calls.
@@ -126,51 +139,156 @@ class Attention(nn.Module):
         if self.has_variable("cache", "cached_key"):
             keys = self.get_variable("cache", "cached_key")
             values = self.get_variable("cache", "cached_value")
-            mask = self.get_variable("cache", "cached_mask")[:, None, None, :]
+            valid = self.get_variable("cache", "cached_mask")
         elif source is None or mask is None:
             raise ValueError("expected a cached source, got none; call T5.init_cache first")
         else:
-            keys, values = self._keys_values(source)
+            keys, values = self._columns(source)
+            valid = mask[:, 0, 0, :]
             if keep:
                 self.put_variable("cache", "cached_key", keys)
                 self.put_variable("cache", "cached_value", values)
-                self.put_variable("cache", "cached_mask", mask[:, 0, 0, :])
-        rows, length, width = inputs.shape
-        # [N, T, D] -> [B, N/B * T, D]: rows of a document become further queries.
-        folded = inputs.reshape(keys.shape[0], rows // keys.shape[0] * length, width)
-        return self._attend(folded, keys, values, mask, None).reshape(rows, length, width)
+                self.put_variable("cache", "cached_mask", valid)
+        bias = jnp.where(valid, 0.0, MASKED)[:, None, :, None]
+        return self._look_up(inputs, keys, values, bias, None)
 
-    def _append(self, name: str, new: jax.Array, positions: jax.Array, length: int) -> jax.Array:
+    def _append(
+        self, name: str, new: jax.Array, start: jax.Array, length: int, axis: int
+    ) -> jax.Array:
         if self.has_variable("cache", name):
             slots = self.get_variable("cache", name)
             if slots.shape[0] != new.shape[0]:
                 raise ValueError(
                     f"expected tokens for the {slots.shape[0]} rows of the cache, got "
-                    f"{new.shape[0]} rows; init_cache takes rows_per_source for beams"
+                    f"{new.shape[0]} rows; beams are further tokens of a row"
                 )
         else:
-            slots = jnp.zeros((new.shape[0], length, *new.shape[2:]), new.dtype)
-        slots = jax.vmap(_write)(slots, new, positions)
+            slots = jnp.zeros((*new.shape[:axis], length, *new.shape[axis + 1 :]), new.dtype)
+        slots = write_slots(slots, new, start, axis=axis)
         self.put_variable("cache", name, slots)
         return slots
 
     def _keys_values(self, source: jax.Array) -> tuple[jax.Array, jax.Array]:
         return self._split(self.key(source)), self._split(self.value(source))
 
+    def _columns(self, source: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Keys `[B, H, K, d]` and values `[B, H, d, K]`, as they are cached."""
+        keys, values = self._keys_values(source)
+        return keys.transpose(0, 2, 1, 3), values.transpose(0, 2, 3, 1)
+
     def _split(self, x: jax.Array) -> jax.Array:
         """[B, K, H * d] -> [B, K, H, d]."""
         x = x.reshape(*x.shape[:2], self.num_heads, self.head_dim)
         return with_logical_constraint(x, HEADS)
 
-    def _attend(self, inputs, keys, values, mask, bias) -> jax.Array:
-        x = dot_product_attention(self._split(self.query(inputs)), keys, values, mask, bias)
+    def _merge(self, x: jax.Array) -> jax.Array:
+        """[B, T, H, d] -> [B, T, D]."""
         return self.out(x.reshape(*x.shape[:2], self.num_heads * self.head_dim))
 
+    def _look_up(self, inputs, keys, values, bias, used) -> jax.Array:
+        query = self._split(self.query(inputs))
+        return self._merge(cached_attention(query, keys, values, bias, used))
 
-def _write(slots: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:
-    """Writes `new` [T, H, d] into `slots` [L, H, d] from `position` on, dropping what overflows.
 
-    `dynamic_update_slice` would move an overflowing block back over valid slots.
+def cached_attention(
+    query: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    bias: jax.Array,
+    used: jax.Array | None = None,
+) -> jax.Array:
+    """What `dot_product_attention` computes, of few queries over the layout of the caches.
+
+    On CPUs only the blocks with used slots are read. Elsewhere all slots are: a loop whose length
+    the device decides would cost more than it saves.
+
+    Args:
+        query: `[B, T, H, d]`.
+        keys: `[B, H, L, d]`.
+        values: `[B, H, d, L]`.
+        bias: float32, broadcastable to `[B, H, L, T]`; `MASKED` where a query may not look.
+        used: int32[], from which slot on all are masked; None: never.
+
+    Returns:
+        `[B, T, H, d]` in the type of `values`.
     """
-    index = position + jnp.arange(new.shape[0], dtype=position.dtype)
-    return slots.at[index].set(new, mode="drop", unique_indices=True)
+    if used is None or keys.shape[2] <= BLOCK:
+        return _finish(_partial(query, keys, values, bias), values.dtype)
+    return jax.lax.platform_dependent(
+        query,
+        keys,
+        values,
+        bias,
+        used,
+        cpu=_attend_by_blocks,
+        default=lambda q, k, v, b, _: _finish(_partial(q, k, v, b), v.dtype),
+    )
+
+
+def _attend_by_blocks(query, keys, values, bias, used) -> jax.Array:
+    block = BLOCK
+    last = keys.shape[2] - block
+
+    def add(i, total):
+        # The last block starts earlier if it would not fit, and leaves out what has been seen.
+        start = jnp.minimum(i * block, last)
+        cut = functools.partial(jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=block)
+        fresh = start + jnp.arange(block) >= i * block
+        block_bias = jnp.where(fresh[None, None, :, None], cut(bias, axis=2), MASKED)
+        part = _partial(query, cut(keys, axis=2), cut(values, axis=3), block_bias)
+        return _combine(total, part)
+
+    rows, length, heads, width = query.shape
+    nothing = (
+        jnp.full((rows, heads, 1, length), MASKED),
+        jnp.zeros((rows, heads, 1, length)),
+        jnp.zeros((rows, heads, width, length)),
+    )
+    blocks = (jnp.minimum(used, keys.shape[2]) + block - 1) // block
+    return _finish(jax.lax.fori_loop(0, blocks, add, nothing), values.dtype)
+
+
+def _partial(query, keys, values, bias) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Over some keys: maximum and sum `[B, H, 1, T]`, weighted values `[B, H, d, T]`.
+
+    Keys and values stand on the left with the contracted axis last: so they are read in place.
+    """
+    logits = jnp.einsum("bhld,bthd->bhlt", keys, query, preferred_element_type=jnp.float32)
+    logits = jnp.where(bias > MASKED, logits + bias, MASKED)
+    top = logits.max(axis=2, keepdims=True)
+    weights = jnp.exp(logits - top)
+    weighted = jnp.einsum(
+        "bhdl,bhlt->bhdt", values, weights.astype(values.dtype), preferred_element_type=jnp.float32
+    )
+    return top, weights.sum(axis=2, keepdims=True), weighted
+
+
+def _combine(a, b) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The partial attention over the keys of both (Milakov & Gimelshein 2018)."""
+    top = jnp.maximum(a[0], b[0])
+    scale_a, scale_b = jnp.exp(a[0] - top), jnp.exp(b[0] - top)
+    return top, a[1] * scale_a + b[1] * scale_b, a[2] * scale_a + b[2] * scale_b
+
+
+def _finish(total: tuple[jax.Array, jax.Array, jax.Array], dtype) -> jax.Array:
+    return (total[2] / total[1]).transpose(0, 3, 1, 2).astype(dtype)
+
+
+def write_slots(slots: jax.Array, new: jax.Array, start: jax.Array, *, axis: int) -> jax.Array:
+    """Writes `new` into `slots` along `axis` from `start` int32[B] on, dropping what overflows.
+
+    One window per row is rewritten in place. A window that would overflow is moved back, and its
+    first slots keep what they hold.
+    """
+    size = min(new.shape[axis], slots.shape[axis])
+
+    def write(slots, new, start):
+        first = jnp.clip(start, 0, slots.shape[axis - 1] - size)
+        source = jnp.arange(size, dtype=start.dtype) - (start - first)
+        old = jax.lax.dynamic_slice_in_dim(slots, first, size, axis - 1)
+        fresh = jnp.take(new, source, axis=axis - 1, mode="clip")
+        keep = jnp.expand_dims(source >= 0, [a for a in range(new.ndim) if a != axis - 1])
+        window = jnp.where(keep, fresh, old)
+        return jax.lax.dynamic_update_slice_in_dim(slots, window, first, axis - 1)
+
+    return jax.vmap(write)(slots, new, start) if size else slots

@@ -88,8 +88,14 @@ class Embed(nn.Module):
         )
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Maps int `[B, T]` to `[B, T, D]`; a token outside the table yields NaN, not a guess."""
-        embedded = jnp.take(self.embedding, tokens, axis=0, mode="fill").astype(self.dtype)
+        """Maps int `[B, T]` to `[B, T, D]`; int `[B, T, M]` to the means of M embeddings each.
+
+        A token outside the table yields NaN, not a guess.
+        """
+        embedded = jnp.take(self.embedding, tokens, axis=0, mode="fill")
+        if tokens.ndim == 3:
+            embedded = embedded.mean(axis=2)
+        embedded = embedded.astype(self.dtype)
         return with_logical_constraint(embedded, ("batch", "length", "embed"))
 
     def attend(self, hidden: jax.Array, rows: jax.Array | None = None) -> jax.Array:
@@ -174,12 +180,15 @@ class RelativePositionBias(nn.Module):
         rows = rows.reshape(self.num_heads, queries * n)[:, : queries * (n - 1)]
         return rows.reshape(1, self.num_heads, queries, n - 1)[..., :keys]
 
-    def at(self, positions: jax.Array, keys: int) -> jax.Array:
-        """The biases `[B, H, T, keys]` of queries at int32 `positions` [B, T], looking back."""
-        by_distance = self._lookup(-np.arange(keys))
-        back = positions[:, :, None] - jnp.arange(keys, dtype=jnp.int32)[None, None, :]
-        biases = jnp.take(by_distance, back, axis=1, mode="clip")
-        return jnp.moveaxis(biases, 0, 1)
+    def at(self, positions: jax.Array, keys: jax.Array) -> jax.Array:
+        """The biases `[B, H, K, T]` of queries at int32 `positions` [B, T] for earlier `keys` [K].
+
+        Those of keys ahead mean nothing.
+        """
+        # From `max_distance` on, all distances share a bucket.
+        by_distance = self._lookup(-np.arange(self.max_distance + 1))
+        back = positions[:, None, :] - keys[None, :, None]
+        return jnp.moveaxis(jnp.take(by_distance, back, axis=1, mode="clip"), 0, 1)
 
     def _lookup(self, distances: np.ndarray) -> jax.Array:
         buckets = distance_buckets(

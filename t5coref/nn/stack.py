@@ -17,7 +17,7 @@ from flax.linen import partitioning
 from flax.linen.spmd import with_logical_constraint
 from flax.typing import In
 
-from t5coref.nn.attention import Attention
+from t5coref.nn.attention import MASKED, Attention
 from t5coref.nn.layers import (
     ACTIVATIONS,
     Dense,
@@ -105,31 +105,37 @@ class DecoderLayer(nn.Module):
         self,
         inputs: jax.Array,
         encoded: jax.Array | None,
-        self_mask: jax.Array,
+        self_mask: jax.Array | None,
         cross_mask: jax.Array | None,
         bias: jax.Array,
-        positions: jax.Array | None,
+        slots: tuple[jax.Array, jax.Array] | None,
     ):
-        """Maps `[N, T, D]` to (`[N, T, D]`, None); with `positions` [N], over the cache."""
+        """Maps `[B, T, D]` to (`[B, T, D]`, None); over the cache with `slots`.
+
+        Those are the first slot int32[B] that each row writes and the first int32[] that none
+        looks at.
+        """
         cfg, drop = self.config, hidden_dropout(self.config.dropout_rate, self.deterministic)
         inputs = with_logical_constraint(inputs, HIDDEN)
         self_attention = _attention(cfg, "self_attention")
         cross_attention = _attention(cfg, "encoder_decoder_attention")
 
         x = _norm(cfg, "pre_self_attention_layer_norm")(inputs)
-        if positions is None:
+        if slots is not None:
+            x = self_attention.extend(x, *slots, bias)
+        elif self_mask is not None:
             x = self_attention(x, x, self_mask, bias, deterministic=self.deterministic)
         else:
-            x = self_attention.extend(x, positions, self_mask, bias)
+            raise ValueError("expected self_mask when there are no slots")
         x = drop(x) + inputs
 
         y = _norm(cfg, "pre_cross_attention_layer_norm")(x)
-        if positions is not None:
+        if slots is not None:
             y = cross_attention.recall(y, encoded, cross_mask, keep=self.keep_source)
         elif encoded is not None and cross_mask is not None:
             y = cross_attention(y, encoded, cross_mask, deterministic=self.deterministic)
         else:
-            raise ValueError("expected encoded and cross_mask when there are no positions")
+            raise ValueError("expected encoded and cross_mask when there are no slots")
         y = drop(y) + x
 
         z = _norm(cfg, "pre_mlp_layer_norm")(y)
@@ -169,35 +175,46 @@ class Decoder(nn.Module):
         cross_mask: jax.Array | None,
         self_mask: jax.Array | None = None,
         positions: jax.Array | None = None,
+        visible: jax.Array | None = None,
         *,
         deterministic: bool,
         cache_length: int | None = None,
         keep_source: bool = False,
         logit_symbols: jax.Array | None = None,
     ) -> jax.Array:
-        """Maps embedded feeds `[N, T, D]` to float32 logits `[N, T, A]`.
+        """Maps embedded feeds `[B, T, D]` to float32 logits `[B, T, A]`.
 
-        With `positions` int32[N], the first position of each row, the step reads and writes the
-        cache, whose length L is `cache_length` or that of the cache there is.
+        With `positions` int32[B], the first position of each row, the step reads and writes the
+        cache, whose length L is `cache_length` or that of the cache there is. With `visible`
+        bool `[B, T, L]`, the feeds are T beams at the same position instead of T positions.
         """
         cfg = self.config
         relative_bias = _relative_bias(cfg, bidirectional=False)
         length = embedded.shape[1]
+        slots = None
         if positions is None:
             bias = relative_bias(length, length)
         else:
-            slots = self._cache_length() if cache_length is None else cache_length
-            # [N, T]: the position of every query.
-            steps = positions[:, None] + jnp.arange(length, dtype=jnp.int32)[None, :]
-            bias = relative_bias.at(steps, slots)
-            self_mask = (
-                steps[:, None, :, None] >= jnp.arange(slots, dtype=jnp.int32)[None, None, None, :]
-            )
+            every = jnp.arange(cache_length or self._cache_length(), dtype=jnp.int32)
+            # [B, T]: the position of each query; of beams, [B, 1].
+            beams, steps = length, positions[:, None]
+            if visible is None:
+                beams, steps = 1, steps + jnp.arange(length, dtype=jnp.int32)[None, :]
+                visible = steps[:, :, None] >= every[None, None, :]
+            elif visible.shape != (*embedded.shape[:2], every.shape[0]):
+                raise ValueError(
+                    f"expected visible to be {[*embedded.shape[:2], every.shape[0]]} for these "
+                    f"tokens and this cache, got {[*visible.shape]}"
+                )
+            bias = relative_bias.at(steps, every // beams).astype(jnp.float32)
+            bias = jnp.where(visible.transpose(0, 2, 1)[:, None], bias, MASKED)
+            start = positions * beams
+            slots = (start, jnp.max(start) + length)
         y = hidden_dropout(cfg.dropout_rate, deterministic)(embedded)
         fields = {"config": cfg, "deterministic": deterministic, "keep_source": keep_source}
-        remat = cfg.remat and positions is None
+        remat = cfg.remat and slots is None
         y = _stack(self, DecoderLayer, cfg.num_decoder_layers, fields, remat)(
-            y, encoded, self_mask, cross_mask, bias, positions
+            y, encoded, self_mask, cross_mask, bias, slots
         )
         y = _norm(cfg, "decoder_norm")(y)
         y = hidden_dropout(cfg.dropout_rate, deterministic)(y)
@@ -215,7 +232,7 @@ class Decoder(nn.Module):
                 "expected a key/value cache, got none; call init_cache first and pass its "
                 "result as the variables' 'cache'"
             )
-        return cache[first]["self_attention"]["cached_key"].shape[-3]
+        return cache[first]["self_attention"]["cached_key"].shape[-2]
 
 
 def _norm(cfg: T5Config, name: str) -> LayerNorm:

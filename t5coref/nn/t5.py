@@ -1,28 +1,28 @@
 """T5 1.0 and 1.1 in Flax linen, with the names and call signatures of `t5x.examples.t5.network`.
 
 Raffel et al. 2020 (1.0); Shazeer 2020, "GLU variants improve Transformer" (1.1). Token 0 is
-padding. Letters: B documents, N decoder rows, S source length, T target length, D model width,
-A symbols, L cache length, H heads, d head width.
+padding. Letters: B documents, S source length, T target length, D model width, A symbols, K beams,
+L slots of the cache, H heads, d head width.
 
 Decoding, all of it inside one jit and without a host round trip:
 
     model = T5(config)
     encoded = model.apply({"params": p}, source, enable_dropout=False, method="encode")
     _, state = model.apply(
-        {"params": p}, encoded, source, L, method="init_cache", mutable=["cache"])
+        {"params": p}, encoded, source, steps, method="init_cache", mutable=["cache"])
     logits, state = model.apply(
         {"params": p, **state}, tokens, positions, method="decode_step", mutable=["cache"])
 
 The caller owns the positions: a step over k tokens may be undone by stepping again from a smaller
-position, row by row. Every leaf of the cache has its rows on axis 0; with `scan_layers` the layers
-are axis 0 and the rows axis 1. Scanned layers copy the cache at each step, so decode unscanned
-(`unscan_params` is exact).
+position, row by row. Beams of a document share its row: each step writes one slot per beam, and a
+mask tells each beam which slots are its own past, so that nothing cached ever moves.
+
+Every leaf of the cache has its rows on axis 0; with `scan_layers` the layers are axis 0 and the
+rows axis 1. Scanned layers copy the cache at each step, so decode unscanned (`unscan_params` is
+exact).
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ from flax import linen as nn
 from t5coref.nn.layers import Embed
 from t5coref.nn.stack import Decoder, Encoder, T5Config
 
-__all__ = ["T5", "T5Config", "reorder_cache"]
+__all__ = ["T5", "T5Config"]
 
 
 class T5(nn.Module):
@@ -53,7 +53,7 @@ class T5(nn.Module):
         return self.config.scan_layers
 
     def embed(self, tokens: jax.Array) -> jax.Array:
-        """Embeds int `[B, T]` as `[B, T, D]`."""
+        """Embeds int `[B, T]`, or the means of int `[B, T, M]` over M, as `[B, T, D]`."""
         return self.token_embedder(tokens)
 
     def encode(
@@ -88,7 +88,8 @@ class T5(nn.Module):
         Args:
             encoded: `[B, S, D]`.
             encoder_input_tokens: int `[B, S]`, for its padding.
-            decoder_input_tokens: int `[B, T]`, what the decoder reads.
+            decoder_input_tokens: int `[B, T]`, what the decoder reads, or `[B, T, M]`, to read the
+                mean of M embeddings at each step.
             decoder_target_tokens: int `[B, T]`, for its padding.
             encoder_segment_ids: int `[B, S]` of packed documents.
             decoder_segment_ids: int `[B, T]` of packed documents.
@@ -170,18 +171,18 @@ class T5(nn.Module):
         encoded: jax.Array,
         encoder_input_tokens: jax.Array,
         max_decode_length: int,
-        rows_per_source: int = 1,
+        beams: int = 1,
     ) -> None:
         """Fills the 'cache' collection: keys and values of the source, empty slots for targets.
 
         Args:
             encoded: `[B, S, D]`.
             encoder_input_tokens: int `[B, S]`, for its padding.
-            max_decode_length: L, the slots per row.
-            rows_per_source: how many rows, side by side, decode each document (beams). The cache
-                then has N = B * rows_per_source rows of self-attention, and still B of the source.
+            max_decode_length: the steps to come. There are L = max_decode_length * beams slots;
+                slot s belongs to step s // beams.
+            beams: K, the hypotheses of each document that every step extends.
         """
-        rows = encoded.shape[0] * rows_per_source
+        rows = encoded.shape[0]
         # A step of no tokens: it projects the source and allocates, and computes nothing else.
         self.decoder(
             self.embed(jnp.zeros((rows, 0), jnp.int32)),
@@ -189,7 +190,7 @@ class T5(nn.Module):
             (encoder_input_tokens > 0)[:, None, None, :],
             positions=jnp.zeros((rows,), jnp.int32),
             deterministic=True,
-            cache_length=max_decode_length,
+            cache_length=max_decode_length * beams,
             keep_source=True,
         )
 
@@ -198,30 +199,38 @@ class T5(nn.Module):
         tokens: jax.Array,
         positions: jax.Array,
         *,
+        visible: jax.Array | None = None,
         logit_symbols: jax.Array | None = None,
     ) -> jax.Array:
-        """Feeds k tokens to each row at its own position and scores what follows each of them.
+        """Feeds tokens to each row at its own position and scores what follows each of them.
 
-        Writes slots `positions[n] .. positions[n] + k - 1` and looks at slots up to each token's
-        own. Slots from a row's next position on may hold anything. A token beyond the last slot
+        Without `visible`, the k tokens of a row follow each other: they are written to slots
+        `positions[b] .. positions[b] + k - 1` and look at slots up to their own. With it, the K
+        tokens of a row are one per beam, all at step `positions[b]`: they are written to slots
+        `positions[b] * K .. positions[b] * K + K - 1`, and beam j looks exactly at
+        `visible[b, j]`, its ancestors and itself; no slot of a later step may be visible.
+
+        Slots from a row's next position on may hold anything finite. A token beyond the last slot
         is not kept, and its logits mean nothing.
 
         Args:
-            tokens: int `[N, k]`.
-            positions: int32[N], the position of each row's first token.
+            tokens: int `[B, k]`, or `[B, k, M]` to read means of M embeddings.
+            positions: int32[B], the position of each row's first token.
+            visible: bool `[B, K, L]`.
             logit_symbols: int32[A]; score these rows of the head only.
 
         Returns:
-            float32 logits `[N, k, V]`, or `[N, k, A]`.
+            float32 logits `[B, k, V]`, or `[B, k, A]`.
 
         Raises:
-            ValueError: there is no cache.
+            ValueError: there is no cache, or one of other rows or slots.
         """
         return self.decoder(
             self.embed(tokens),
             None,
             None,
             positions=positions,
+            visible=visible,
             deterministic=True,
             logit_symbols=logit_symbols,
         )
@@ -242,20 +251,6 @@ class T5(nn.Module):
         self.put_variable("cache", "cache_index", index if fresh else index + length)
         # The allocating call is made for the cache alone; T5X ignores its logits.
         return jnp.zeros((rows, length, logits.shape[-1])) if fresh else logits
-
-
-def reorder_cache(cache: Mapping[str, Any], rows: jax.Array, *, axis: int = 0) -> Any:
-    """The cache whose row n is row `rows[n]` (int32[N]) of `cache`, as a beam search needs it.
-
-    Rows may only move within their document, so what is cached of the sources stays as it is.
-    `axis` is 1 for a model with `scan_layers`.
-    """
-
-    def move(path, leaf):
-        grows = any(key.key == "self_attention" for key in path)
-        return jnp.take(leaf, rows, axis=axis) if grows else leaf
-
-    return jax.tree_util.tree_map_with_path(move, cache)
 
 
 def _outer(queries: jax.Array, keys: jax.Array) -> jax.Array:

@@ -89,14 +89,14 @@ def batch() -> Batch:
 def make(batch):
     """A model and parameters of its shapes, drawn here: compiling the real init takes seconds."""
 
-    rng = np.random.default_rng(0)
-
-    def draw(leaf):
-        scale = 1.0 if leaf.ndim == 1 else leaf.shape[0] ** -0.5
-        return jnp.asarray(scale * rng.standard_normal(leaf.shape, np.float32))
-
     @functools.cache
     def build(config: T5Config):
+        rng = np.random.default_rng(0)
+
+        def draw(leaf):
+            scale = 1.0 if leaf.ndim == 1 else leaf.shape[0] ** -0.5
+            return jnp.asarray(scale * rng.standard_normal(leaf.shape, np.float32))
+
         model = T5(config)
         init = functools.partial(model.init, enable_dropout=False)
         variables = jax.eval_shape(init, jax.random.key(0), *batch)

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5coref.nn.attention import MASKED, Attention, dot_product_attention
+from t5coref.nn import attention
+from t5coref.nn.attention import (
+    MASKED,
+    Attention,
+    cached_attention,
+    dot_product_attention,
+    write_slots,
+)
 from t5coref.nn.layers import RelativePositionBias, distance_buckets
 
 
@@ -30,11 +37,11 @@ def test_bias_at_positions_is_that_of_the_rows(jit):
     variables = {"params": {"rel_embedding": jax.random.normal(jax.random.key(0), (2, 8))}}
     every = jit(lambda: bias.apply(variables, 12, 12))()
     positions = jnp.array([[0, 1, 2], [9, 10, 11]], jnp.int32)
-    got = jit(lambda p: bias.apply(variables, p, 12, method="at"))(positions)
+    got = jit(lambda p: bias.apply(variables, p, jnp.arange(12), method="at"))(positions)
     for n, row in enumerate(np.asarray(positions)):
         for t, position in enumerate(row):
             seen = slice(0, position + 1)
-            np.testing.assert_array_equal(got[n, :, t, seen], every[0, :, position, seen])
+            np.testing.assert_array_equal(got[n, :, seen, t], every[0, :, position, seen])
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,48 @@ def test_attention_against_float64(jit):
     got = jit(dot_product_attention)(*map(jnp.asarray, (q, k, v, mask, bias)))
     np.testing.assert_allclose(got, want, atol=1e-5)
     np.testing.assert_allclose(got[0, 0], v[0].mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [4, 5, 22, 64])
+@pytest.mark.parametrize("used", [None, 1, 8, 9, 21, 22, 30])
+def test_cached_attention_reads_used_slots_in_blocks(jit, block, used, monkeypatch):
+    monkeypatch.setattr(attention, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.normal(size=(2, n, 3, 4)).astype(np.float32) for n in (5, 22, 22))
+    mask = rng.random((2, 1, 5, 22)) < 0.7
+    mask[..., 0] = True
+    if used is not None:
+        mask[..., used:] = False
+        k[:, used:], v[:, used:] = 1e30, -1e30  # whatever stands there does not matter
+    bias = rng.normal(size=(1, 3, 5, 22)).astype(np.float32)
+    bias = np.where(mask, bias, MASKED)
+    want = jit(dot_product_attention)(q, k, v, mask, bias)
+    got = jit(lambda *args: cached_attention(*args))(
+        q,
+        k.transpose(0, 2, 1, 3),
+        v.transpose(0, 2, 3, 1),
+        bias.transpose(0, 1, 3, 2),
+        None if used is None else jnp.int32(used),
+    )
+    np.testing.assert_allclose(got, want, atol=2e-6)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("size", [1, 3, 9])
+def test_slots_are_written_at_each_row_and_those_beyond_the_last_dropped(jit, axis, size):
+    rng = np.random.default_rng(0)
+    shape = [(4, 7, 2), (4, 2, 7)][axis - 1]
+    slots = rng.normal(size=shape).astype(np.float32)
+    new = rng.normal(size=[s if i != axis else size for i, s in enumerate(shape)])
+    new = new.astype(np.float32)
+    start = np.array([0, 3, 5, 12], np.int32)
+    want = np.moveaxis(slots.copy(), axis, 1)
+    for row, first in enumerate(start):
+        for i in range(size):
+            if first + i < 7:
+                want[row, first + i] = np.moveaxis(new, axis, 1)[row, i]
+    got = jit(functools.partial(write_slots, axis=axis))(slots, new, start)
+    np.testing.assert_array_equal(np.moveaxis(np.asarray(got), axis, 1), want)
 
 
 def test_attention_dropout_draws_once_per_key_and_head(jit):

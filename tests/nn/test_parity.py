@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from t5coref.nn import attention
 from t5coref.nn.layers import distance_buckets
 
 TOLERANCE = 2e-5
@@ -28,7 +29,7 @@ def expected(twin, batch):
 
 @pytest.fixture(scope="module")
 def stepper(twin, batch, jit):
-    """An initialised cache of 22 slots and a jitted `step(cache, tokens, positions)`."""
+    """A cache of 22 slots, read in blocks of 5, and a jitted `step(cache, tokens, positions)`."""
     variables = {"params": twin.params}
 
     @jit
@@ -40,13 +41,15 @@ def stepper(twin, batch, jit):
 
     @jit
     def step(cache, tokens, positions):
-        logits, state = twin.model.apply(
-            {**variables, "cache": cache},
-            tokens,
-            positions,
-            method="decode_step",
-            mutable=["cache"],
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attention, "BLOCK", 5)
+            logits, state = twin.model.apply(
+                {**variables, "cache": cache},
+                tokens,
+                positions,
+                method="decode_step",
+                mutable=["cache"],
+            )
         return logits, state["cache"]
 
     return start(batch.source), step

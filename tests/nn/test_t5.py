@@ -10,7 +10,7 @@ import pytest
 from flax.linen import partitioning
 from flax.traverse_util import flatten_dict
 
-from t5coref.nn import T5, reorder_cache, scan_params, unscan_params
+from t5coref.nn import T5, attention, scan_params, unscan_params
 
 LAYER = """
 {at}/query/kernel (16, 12) embed joined_kv
@@ -212,7 +212,7 @@ def start(make, batch, jit):
     """Starts a cache of 22 slots; returns it and a jitted step."""
 
     @functools.cache
-    def run(config, rows_per_source=1):
+    def run(config, beams=1, block=attention.BLOCK):
         model, variables = make(dataclasses.replace(config, scan_layers=False))
         model = T5(config)
         params = variables["params"]
@@ -222,15 +222,21 @@ def start(make, batch, jit):
         def init(source):
             encoded = model.apply(params, source, enable_dropout=False, method="encode")
             return model.apply(
-                params, encoded, source, 22, rows_per_source, method="init_cache", mutable=["cache"]
+                params, encoded, source, 22, beams, method="init_cache", mutable=["cache"]
             )[1]["cache"]
 
         @jit
-        def step(cache, tokens, positions):
-            variables = {**params, "cache": cache}
-            logits, state = model.apply(
-                variables, tokens, positions, method="decode_step", mutable=["cache"]
-            )
+        def step(cache, tokens, positions, visible=None):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(attention, "BLOCK", block)
+                logits, state = model.apply(
+                    {**params, "cache": cache},
+                    tokens,
+                    positions,
+                    visible=visible,
+                    method="decode_step",
+                    mutable=["cache"],
+                )
             return logits, state["cache"]
 
         return init(batch.source), step
@@ -240,37 +246,87 @@ def start(make, batch, jit):
 
 @pytest.mark.parametrize("scan", [False, True])
 def test_cache_has_its_rows_on_the_documented_axis(tiny, start, scan):
-    cache, _ = start(tiny(scan_layers=scan), rows_per_source=2)
+    cache, _ = start(tiny(scan_layers=scan), beams=2)
     decoder = cache["decoder"]
     layers = [decoder["layers"]] if scan else [decoder[f"layers_{i}"] for i in range(2)]
     lead = (2,) if scan else ()
     for layer in layers:
-        assert layer["self_attention"]["cached_key"].shape == (*lead, 6, 22, 2, 6)
-        assert layer["self_attention"]["cached_value"].shape == (*lead, 6, 22, 2, 6)
-        assert layer["encoder_decoder_attention"]["cached_key"].shape == (*lead, 3, 24, 2, 6)
+        assert layer["self_attention"]["cached_key"].shape == (*lead, 3, 2, 44, 6)
+        assert layer["self_attention"]["cached_value"].shape == (*lead, 3, 2, 6, 44)
+        assert layer["encoder_decoder_attention"]["cached_key"].shape == (*lead, 3, 2, 24, 6)
         assert layer["encoder_decoder_attention"]["cached_mask"].shape == (*lead, 3, 24)
     assert len(jax.tree.leaves(cache)) == 5 * len(layers)
 
 
 @pytest.mark.parametrize("scan", [False, True])
-def test_beams_share_their_source_and_are_reordered(make, tiny, batch, start, scan, compiled):
-    config = tiny(scan_layers=scan)
-    model, variables = make(tiny())
-    want = compiled(model).logits(variables["params"], batch)
-    cache, step = start(config, rows_per_source=2)
-    zeros = jnp.zeros((6,), jnp.int32)
-    # Of each pair of rows the first is right and the second is not.
-    right = jnp.repeat(batch.feeds[:, :4], 2, axis=0)
-    wrong = jnp.where(jnp.arange(6)[:, None] % 2 == 0, right, 40 - 1 - right)
-    logits, cache = step(cache, wrong, zeros)
-    np.testing.assert_allclose(logits[::2, :3], want[:, :3], atol=5e-6)
-    assert float(jnp.abs(logits[1::2, :3] - want[:, :3]).max()) > 0.01
-    cache = reorder_cache(cache, jnp.array([0, 0, 2, 2, 4, 4]), axis=1 if scan else 0)
-    logits, _ = step(cache, jnp.repeat(batch.feeds[:, 4:7], 2, axis=0), zeros + 4)
-    real = np.repeat(np.asarray(batch.targets[:, 4:7]) > 0, 2, axis=0)
-    np.testing.assert_allclose(
-        np.asarray(logits)[real], np.repeat(np.asarray(want[:, 4:7]), 2, axis=0)[real], atol=5e-6
+def test_beams_are_their_hypotheses_decoded_alone(make, tiny, batch, start, scan, compiled):
+    """Random ancestries, rows at their own positions, and steps taken back."""
+    beams, length = 3, 22
+    rng = np.random.default_rng(0)
+    cache, step = start(tiny(scan_layers=scan), beams=beams, block=7)
+    cache = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf - 1e6 if "self_attention" in jax.tree_util.keystr(path) else leaf,
+        cache,
     )
+    # For each row and position, the tokens and the slots of every beam so far.
+    pasts = [[[([], [])] * beams] for _ in range(3)]
+    sources, feeds, ends, got = [], [], [], []
+    positions = np.zeros(3, np.int32)
+    taken_back = 0
+    for _ in range(30):
+        tokens = rng.integers(0, 40, (3, beams)).astype(np.int32)
+        visible = np.zeros((3, beams, length * beams), bool)
+        for row, (past, at) in enumerate(zip(pasts, positions, strict=True)):
+            parents = [past[at][j] for j in rng.integers(0, beams, beams)]
+            extended = [
+                ([*fed, token], [*slots, at * beams + j])
+                for j, ((fed, slots), token) in enumerate(zip(parents, tokens[row], strict=True))
+            ]
+            past[at + 1 :] = [extended]
+            for j, (fed, slots) in enumerate(extended):
+                visible[row, j, slots] = True
+                sources.append(batch.source[row])
+                feeds.append(np.pad(fed, (0, length - len(fed))))
+                ends.append(at)
+        logits, cache = step(cache, tokens, positions, visible)
+        got += [logits[row, j, :] for row in range(3) for j in range(beams)]
+        back = rng.random(3) < 0.2
+        taken_back += back.sum()
+        positions = np.where(back, np.maximum(positions - 2, 0), positions + 1).astype(np.int32)
+        positions = np.minimum(positions, length - 1)
+    assert taken_back > 5
+    assert positions.max() > 10
+    model, variables = make(tiny())
+    every = type(batch)(jnp.stack(sources), jnp.stack(feeds), jnp.ones_like(jnp.stack(feeds)))
+    want = compiled(model).logits(variables["params"], every)
+    np.testing.assert_allclose(jnp.stack(got), want[np.arange(len(ends)), ends], atol=2e-5)
+
+
+def test_visible_must_fit_the_cache(tiny, batch, start):
+    cache, step = start(tiny())
+    with pytest.raises(ValueError, match="expected visible to be"):
+        step(cache, batch.feeds[:, :2], jnp.zeros((3,), jnp.int32), jnp.ones((3, 2, 23), bool))
+
+
+def test_several_tokens_are_read_as_their_mean(make, tiny, batch, start, compiled):
+    model, variables = make(tiny())
+    params = variables["params"]
+    table = np.array(params["token_embedder"]["embedding"])
+    unused = min(set(range(40)) - set(np.asarray(batch.source).flat))
+    table[unused] = (table[38] + table[39]) / 2
+    mixed = {**params, "token_embedder": {"embedding": jnp.asarray(table)}}
+    feeds = np.where(batch.feeds == unused, 0, batch.feeds)
+    feeds[:, 4] = unused
+    want = compiled(model).logits(mixed, batch._replace(feeds=jnp.asarray(feeds)))
+    pairs = np.stack([feeds, feeds], axis=-1)
+    pairs[:, 4] = [38, 39]
+    pairs = jnp.asarray(pairs)
+    real = np.asarray(batch.targets) > 0
+    got = compiled(model).logits(params, batch._replace(feeds=pairs))
+    np.testing.assert_allclose(got[real], want[real], atol=5e-6)
+    cache, step = start(tiny())
+    got, _ = step(cache, pairs[:, :6], jnp.zeros((3,), jnp.int32))
+    np.testing.assert_allclose(got[real[:, :6]], want[:, :6][real[:, :6]], atol=5e-6)
 
 
 def test_tokens_beyond_the_cache_do_not_harm_it(tiny, batch, start):
