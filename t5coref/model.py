@@ -33,6 +33,11 @@ class Format:
     name: str = "full-copy"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The added symbols that the format needs, in their order."""
+        return linearize.named(self.name).symbols
+
     def make(self, tokenizer: Tokenizer) -> Linearization:
         """The linearization for this tokenizer."""
         try:
@@ -160,11 +165,12 @@ def pretrained(
       format: the linearization to train.
       dtype: computation type, float32 or bfloat16.
     """
-    made = Tokenizer(tokenizer or pathlib.Path(folder)).with_word_rule(word_rule)
+    format = format or Format()
+    made = Tokenizer(tokenizer or pathlib.Path(folder), format.symbols).with_word_rule(word_rule)
     config, params = load_hf(folder, dtype=dtype)
     if config.vocab_size < made.size:
         config, params = grow_vocab(config, params, made.size)
-    return Model(config, params, made, format or Format())
+    return Model(config, params, made, format)
 
 
 def from_scratch(

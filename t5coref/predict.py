@@ -18,48 +18,72 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, T5CorefError
+from t5coref.decode import draft
+from t5coref.decode.beam import beam
 from t5coref.decode.constraint import Tables
-from t5coref.decode.search import Decoded, greedy
-from t5coref.linearize import Actions, Turn
+from t5coref.decode.greedy import greedy
+from t5coref.decode.search import Beam, Decoded, Greedy, Rows
+from t5coref.linearize import Answer, Turn
 from t5coref.model import Model
 from t5coref.nn.t5 import T5
 
 SHORTEST = 64
 """Sources are padded to at least this many pieces."""
 
+GREEDY = Greedy()
+
 ERROR = "error"
 """Key of `Document.extra` that says why a document has no prediction."""
 
 
-@functools.partial(jax.jit, static_argnames=("network", "max_steps"))
+@functools.partial(jax.jit, static_argnames=("network", "max_steps", "search"))
 def decode_batch(
     network: T5,
     params: Mapping[str, Any],
     tables: Tables,
-    sources: jax.Array,
-    lengths: jax.Array,
-    budgets: jax.Array,
+    rows: Rows,
+    memory: jax.Array,
     max_steps: int,
-) -> Decoded:
-    """Encodes sources `int32[B, S]` and decodes them greedily under the rules."""
-    variables = {"params": params}
-    encoded = network.apply(variables, sources, enable_dropout=False, method="encode")
-    _, cache = network.apply(
-        variables, encoded, sources, max_steps, method="init_cache", mutable=["cache"]
-    )
+    search: Greedy | Beam,
+) -> tuple[Decoded, jax.Array]:
+    """Encodes a batch and decodes it under the rules.
 
-    def next_logits(cache: Any, tokens: jax.Array, positions: jax.Array):
-        logits, cache = network.apply(
+    Args:
+      network: not scanned.
+      params: its parameters.
+      tables: the rules.
+      rows: the batch.
+      memory: what greedy search guesses from, see `decode.draft`; no outcome depends on it.
+      max_steps: T.
+      search: which hypotheses to look for.
+
+    Returns:
+      What was found, and the memory with what it learned.
+    """
+    variables = {"params": params}
+    beams = search.width if isinstance(search, Beam) else 1
+    encoded = network.apply(variables, rows.sources, enable_dropout=False, method="encode")
+    _, cache = network.apply(
+        variables, encoded, rows.sources, max_steps, beams, method="init_cache", mutable=["cache"]
+    )
+    symbols = None if tables.literal else tables.ids
+    width = network.config.vocab_size if symbols is None else len(symbols)
+
+    def next_logits(cache: Any, tokens: jax.Array, positions: jax.Array, visible: Any):
+        return network.apply(
             variables | cache,
-            tokens[:, None],
+            tokens,
             positions,
-            logit_symbols=tables.ids,
+            visible=visible,
+            logit_symbols=symbols,
             method="decode_step",
             mutable=["cache"],
         )
-        return logits[:, 0], cache
 
-    return greedy(next_logits, cache, tables, sources, lengths, budgets, max_steps)
+    if isinstance(search, Beam):
+        found = beam(next_logits, cache, tables, rows, max_steps, width, search)
+        return found, memory
+    return greedy(next_logits, cache, tables, rows, memory, max_steps, width, search)
 
 
 def padded_length(length: int, minimum: int = SHORTEST) -> int:
@@ -76,9 +100,9 @@ class _Conversation:
     """A document whose turns are being answered."""
 
     document: Document
-    turns: Generator[list[Turn], list[Actions], Annotation]
+    turns: Generator[list[Turn], list[Answer], Annotation]
     pending: list[Turn]
-    answers: list[Actions | None]
+    answers: list[Answer | None]
 
 
 class Predictor:
@@ -93,6 +117,7 @@ class Predictor:
       target_ratio: steps that an output may take, as a multiple of its padded source length; the
         constraint makes every output end within them.
       round_size: documents taken at once.
+      search: greedy (any `Greedy` finds the same) or a beam; the best hypothesis is taken.
       devices: where to run; None = as many of the local devices as divide `batch_size`.
     """
 
@@ -103,6 +128,7 @@ class Predictor:
         batch_size: int = 8,
         target_ratio: float = 3.0,
         round_size: int = 16,
+        search: Greedy | Beam = GREEDY,
         devices: Sequence[Any] | None = None,
     ):
         if batch_size < 1 or round_size < 1 or target_ratio < 1:
@@ -115,12 +141,14 @@ class Predictor:
         self.batch_size = batch_size
         self.target_ratio = target_ratio
         self.round_size = round_size
+        self.search = search
         # Decoding copies a scanned cache at each step: decode layer by layer.
         self._network = T5(replace(model.config, scan_layers=False, remat=False))
         devices = list(jax.local_devices() if devices is None else devices)
         devices = devices[: math.gcd(batch_size, len(devices))]
         self._mesh = Mesh(np.asarray(devices), ("rows",))
         self._tables = self._everywhere(Tables.of(self.linearization.rules))
+        self._memory = self._everywhere(draft.empty())
         self._params: Any = None
 
     def predict(
@@ -154,8 +182,8 @@ class Predictor:
         while open_:
             asked = [(i, k) for i, c in open_.items() for k in range(len(c.pending))]
             answers = self._answer([open_[i].pending[k] for i, k in asked], params)
-            for (i, k), actions in zip(asked, answers, strict=True):
-                open_[i].answers[k] = actions
+            for (i, k), answer in zip(asked, answers, strict=True):
+                open_[i].answers[k] = answer
             for i, c in list(open_.items()):
                 del open_[i]
                 self._advance(i, c.document, c.turns, c.answers, open_, results)
@@ -174,41 +202,50 @@ class Predictor:
         else:
             open_[i] = _Conversation(document, turns, pending, [None] * len(pending))
 
-    def _answer(self, turns: Sequence[Turn], params: Any) -> list[Actions]:
+    def _answer(self, turns: Sequence[Turn], params: Any) -> list[Answer]:
         """The model's actions for turns of any lengths, in order."""
         by_width: dict[int, list[int]] = {}
         for i, turn in enumerate(turns):
             by_width.setdefault(padded_length(len(turn.source)), []).append(i)
-        answers: list[Actions | None] = [None] * len(turns)
+        answers: list[Answer | None] = [None] * len(turns)
         for width, members in sorted(by_width.items()):
             for start in range(0, len(members), self.batch_size):
                 rows = members[start : start + self.batch_size]
-                for i, actions in zip(rows, self._decode([turns[i] for i in rows], width, params),
-                                      strict=True):  # fmt: skip
-                    answers[i] = actions
+                for i, answer in zip(rows, self._decode([turns[i] for i in rows], width, params),
+                                     strict=True):  # fmt: skip
+                    answers[i] = answer
         return [a for a in answers if a is not None]
 
-    def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Actions]:
+    def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Answer]:
         devices = self._mesh.size
         rows = min(self.batch_size, max(devices, 1 << (len(turns) - 1).bit_length()))
         max_steps = math.ceil(self.target_ratio * width)
         sources = np.zeros((rows, width), np.int32)
-        lengths = np.zeros(rows, np.int32)
+        forced = np.full((rows, max_steps), -1, np.int32)
         for row, turn in enumerate(turns):
-            lengths[row] = len(turn.source)
-            sources[row, : lengths[row]] = turn.source
+            sources[row, : len(turn.source)] = turn.source
+            # What is forced must leave room for the rest of the source.
+            if len(turn.forced) + len(turn.source) <= max_steps:
+                forced[row, : len(turn.forced)] = turn.forced
         by_row = NamedSharding(self._mesh, PartitionSpec("rows"))
-        found = decode_batch(
+        budgets = np.full(rows, max_steps, np.int32)
+        batch = Rows(*(jax.device_put(x, by_row) for x in (sources, budgets, forced)))
+        found, self._memory = decode_batch(
             self._network,
             params,
             self._tables,
-            jax.device_put(sources, by_row),
-            jax.device_put(lengths, by_row),
-            jax.device_put(np.full(rows, max_steps, np.int32), by_row),
+            batch,
+            self._memory,
             max_steps,
+            self.search,
         )
-        actions, ends = np.asarray(found.actions), np.asarray(found.lengths)
-        return [actions[row, : ends[row]] for row in range(len(turns))]
+        actions, log_probs, ends = (
+            np.asarray(x[:, 0]) for x in (found.actions, found.log_probs, found.lengths)
+        )
+        return [
+            Answer(actions[row, : ends[row]], log_probs[row, : ends[row]])
+            for row in range(len(turns))
+        ]
 
     def _everywhere(self, tree: Any) -> Any:
         return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))

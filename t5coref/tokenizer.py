@@ -12,15 +12,13 @@ from functools import lru_cache
 import numpy as np
 import sentencepiece
 
-from t5coref.core.document import Document
+from t5coref.core.document import BLANK_LINES, Document
 from t5coref.core.errors import ConfigError
 from t5coref.core.segment import INSERTED, Pieces
+from t5coref.core.symbols import INTEGER_SYMBOLS
 
 SENTINELS = 100
 """T5 reserves this many ids after its pieces for span corruption."""
-
-INTEGER_SYMBOLS = ("<speaker>", "</speaker>", "<m>", "</m>", "<copy>")
-"""Added symbols of the integer formats, in the order of the published checkpoints."""
 
 MODEL_FILE = "spiece.model"
 
@@ -217,7 +215,8 @@ def reference_pieces(tokenizer: Tokenizer, document: Document) -> Pieces:
             return None
         return (document.speakers[i] or "-").replace("_", " ").replace("#", " ").strip()
 
-    return _assemble(tokenizer, document, encoded.__getitem__, speaker_name)
+    blank_lines = document.extra.get(BLANK_LINES, ())
+    return _assemble(tokenizer, document, encoded.__getitem__, speaker_name, blank_lines)
 
 
 def _assemble(
@@ -225,14 +224,20 @@ def _assemble(
     document: Document,
     word_ids: Callable[[int], list[int]],
     speaker_name: Callable[[int], str | None],
+    blank_lines: Sequence[int] = (),
 ) -> Pieces:
-    """Pieces of all words, `<speaker> name </speaker>` inserted where the speaker changes."""
+    """Pieces of all words, `<speaker> name </speaker>` inserted where the speaker changes.
+
+    `blank_lines` are word offsets at which one more sentence ends.
+    """
     ids: list[int] = []
     words: list[int] = []
     word_end: list[bool] = []
     sentence_end: list[bool] = []
+    bounds: list[tuple[int, int]] = [(0, 1)] * list(blank_lines).count(0)
     speaker: str | None = None
     for start, end in document.sentences:
+        bounds.append((len(ids), 0))
         for i in range(start, end):
             name = speaker_name(i)
             if name is not None and name != speaker:
@@ -251,9 +256,11 @@ def _assemble(
             sentence_end += [False] * len(pieces)
         if sentence_end:
             sentence_end[-1] = True
+        bounds += [(len(ids), 1)] * (1 + list(blank_lines).count(end))
     return Pieces(
         np.asarray(ids, np.int32),
         np.asarray(words, np.int32),
         np.asarray(sentence_end, bool),
         np.asarray(word_end, bool),
+        np.asarray(bounds, np.int32).reshape(-1, 2),
     )

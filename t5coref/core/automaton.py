@@ -1,85 +1,49 @@
-"""Constraints as a table and a small state: the readable reference implementation.
+"""What may be written next, and what writing it changes: the readable reference implementation.
 
-A format's `Rules` say which action may follow which; a `State` is what has to be remembered while
-an output is written. `decode/constraint.py` holds the same functions for batches under `jit`; both
-are compared along random walks in the tests.
+A format's `Rules` are a table; a `State` is what has to be remembered while an output is written.
+`decode/constraint.py` holds the same functions for arrays under `jit`; both are compared along
+random walks in the tests. Tokens are vocabulary ids as they are written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from t5coref.core.errors import ConfigError
-from t5coref.core.symbols import Inventory
-
-# Kinds of action, by what they do to the state.
-COPY, OPEN, SEPARATE, SPELL, CLOSE = range(5)
-# Modes that every full format has; the nodes of the number trie follow from NUMBER on.
-TEXT, OPENED, DONE, NUMBER = range(4)
+from t5coref.core.rules import DONE, NEW, OPENED, TEXT, Effect, Guard, Rules
 
 
 @dataclass(frozen=True, eq=False)
-class Rules:
-    """Which action is legal when: immutable, compiled once per format and tokenizer.
-
-    M modes, A actions, N cluster numbers.
+class Source:
+    """The pieces that an output is about.
 
     Attributes:
-      inventory: the actions; action `a` stands for vocabulary id `inventory.ids[a]`.
-      kind: `int8[A]`, what the action does (COPY, OPEN, SEPARATE, SPELL, CLOSE).
-      next_mode: `int32[M, A]`, -1 = illegal whatever the rest of the state.
-      slack_cost: `int32[M, A]`, by how much the action lengthens the shortest way to the end,
-        itself included.
-      number: `int32[M]`, the cluster number that is complete in this mode, -1 = none.
-      at_least: `int32[M, N + 1]`, the smallest cluster number >= column that can still be spelt
-        from this mode, N where there is none.
-      max_depth: how many mentions may be open at once.
-      max_clusters: N.
-      first_pledge: what the very first number costs more than later ones: while nothing has been
-        numbered only cluster 0 exists, and its spelling may be longer than the shortest.
-      twin_pledge: what the number of a span may cost more when the same span has just been closed
-        with another number: numbers of one span ascend, so only longer spellings may be left.
+      pieces: `int32[S]` vocabulary ids, `</s>` last; 0 behind it is padding.
+      marks: the ids that divide it, see `Rules.marks`.
     """
 
-    inventory: Inventory
-    kind: np.ndarray
-    next_mode: np.ndarray
-    slack_cost: np.ndarray
-    number: np.ndarray
-    at_least: np.ndarray
-    max_depth: int
-    max_clusters: int
-    first_pledge: int
-    twin_pledge: int
+    pieces: np.ndarray
+    marks: tuple[int, ...]
 
-    def __post_init__(self) -> None:
-        modes, actions = self.next_mode.shape
-        expected = {
-            "kind": (actions,),
-            "slack_cost": (modes, actions),
-            "number": (modes,),
-            "at_least": (modes, self.max_clusters + 1),
-        }
-        for name, shape in expected.items():
-            got = getattr(self, name).shape
-            if got != shape:
-                raise ConfigError(f"Rules.{name} has shape {got}; expected {shape}")
-        if actions != len(self.inventory.ids):
-            raise ConfigError(f"{actions} columns for {len(self.inventory.ids)} actions")
-        if self.next_mode.max() >= modes:
-            raise ConfigError(f"mode {self.next_mode.max()} has no row; expected one of {modes}")
-        if not 1 <= self.max_depth <= 31:
-            raise ConfigError(f"max_depth is {self.max_depth}; expected 1..31 (one bit a level)")
-        if self.max_clusters < self.max_depth + 2:
-            raise ConfigError(
-                f"max_clusters is {self.max_clusters}; expected at least max_depth + 2 = "
-                f"{self.max_depth + 2}, so that mentions of one span can always differ"
-            )
-        for array in (self.kind, self.next_mode, self.slack_cost, self.number, self.at_least):
-            array.setflags(write=False)
+    @cached_property
+    def next_mark(self) -> list[int]:
+        """`[S + 1]` the first mark at or after each position, S where there is none."""
+        after = [len(self.pieces)]
+        for position in range(len(self.pieces) - 1, -1, -1):
+            after.append(position if self.pieces[position] in self.marks else after[-1])
+        return after[::-1]
+
+    def is_mark(self, position: int) -> bool:
+        """Whether a mark, or the end of the array, lies at the position."""
+        return self.next_mark[position] == position
+
+    def to_mark(self, position: int) -> frozenset[int]:
+        """The positions from this one to the next mark, both included."""
+        return frozenset(range(position, self.next_mark[position] + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +52,8 @@ class State:
 
     Attributes:
       mode: row of the table.
-      frontier: positions of the source piece that may be copied next (one for full formats); the
-        last piece is `</s>`, and the position after it means that the source is exhausted.
+      frontier: positions of the source piece that may be copied next (one where the whole source is
+        written); the position behind the last one means that the source is exhausted.
       depth: open mentions.
       entities: clusters numbered so far.
       slack: steps left minus the steps of the shortest legal way to the end.
@@ -107,23 +71,33 @@ class State:
     floor: int = 0
 
 
-def initial(rules: Rules, source_length: int, budget: int) -> State:
+def shortest(rules: Rules, pieces: Sequence[int] | np.ndarray) -> int:
+    """Steps of the shortest output for a source."""
+    ids = np.asarray(pieces)
+    marks = int(np.isin(ids, rules.marks).sum())
+    return rules.due.mark * marks + rules.due.piece * (int((ids > 0).sum()) - marks)
+
+
+def initial(rules: Rules, source: Source, budget: int) -> State:
     """The state before the first action.
 
     Args:
       rules: the format's rules.
-      source_length: pieces of the source, `</s>` included.
+      source: what the output is about.
       budget: steps that the output may take at most.
 
     Raises:
-      ConfigError: the budget does not even suffice to copy the source.
+      ConfigError: not even the shortest output fits the budget.
     """
-    if budget < source_length:
+    least = shortest(rules, source.pieces)
+    if budget < least:
         raise ConfigError(
-            f"an output of {budget} steps cannot copy a source of {source_length} pieces; "
-            "raise the target length or shorten the window"
+            f"an output of {budget} steps cannot hold the {least} that a source of "
+            f"{len(source.pieces)} pieces takes at least; raise the target length or shorten the "
+            "window"
         )
-    return State(TEXT, frozenset([0]), 0, 0, budget - source_length)
+    frontier = source.to_mark(0) if rules.spread else frozenset([0])
+    return State(TEXT, frontier, 0, 0, budget - least)
 
 
 def highest_number(rules: Rules, state: State) -> int:
@@ -138,73 +112,132 @@ def highest_number(rules: Rules, state: State) -> int:
     return min(state.entities, rules.max_clusters - 1 - run)
 
 
+def candidates(state: State, source: Source) -> frozenset[int]:
+    """Positions of the piece that a copy may stand for; a mark only if nothing else is left."""
+    plain = frozenset(p for p in state.frontier if not source.is_mark(p))
+    return plain or frozenset(p for p in state.frontier if p < len(source.pieces))
+
+
+def action_of(rules: Rules, state: State, token: int, source: Source) -> int:
+    """The action that a written token stands for: one of the mode if it names one, else a copy."""
+    piece = token
+    if rules.aliased and token == rules.inventory.ids[rules.copy]:
+        piece = int(source.pieces[min(candidates(state, source))])
+    action = rules.inventory.index.get(piece, rules.copy)
+    return action if rules.next_mode[state.mode, action] >= 0 else rules.copy
+
+
+def given_number(rules: Rules, state: State, action: int) -> int:
+    """The cluster number that `action` gives to the innermost mention."""
+    given = int(rules.given[state.mode, action])
+    return state.entities if given == NEW else given
+
+
 def cost(rules: Rules, state: State, action: int) -> int:
     """By how much `action` would lower the slack."""
-    kind = rules.kind[action]
+    effect = rules.effect[action]
     total = int(rules.slack_cost[state.mode, action])
-    if kind == OPEN and state.entities == 0 and state.depth == 0:
+    if effect & Effect.OPENS and state.entities == 0 and state.depth == 0:
         total += rules.first_pledge
-    if kind == SEPARATE and state.entities == 0:
+    if effect & Effect.BEGINS and state.entities == 0:
         total -= rules.first_pledge
-    if kind in (COPY, OPEN, SEPARATE) and state.floor > 0:
+    if effect & (Effect.ADVANCE | Effect.OPENS | Effect.BEGINS) and state.floor > 0:
         total -= rules.twin_pledge
     return total
 
 
-def legal(rules: Rules, state: State, action: int, source_length: int) -> bool:
-    """Whether `action` may be written next (strict constraint)."""
-    mode = int(rules.next_mode[state.mode, action])
-    if mode < 0 or cost(rules, state, action) > state.slack:
+def _admitted(rules: Rules, state: State, action: int, source: Source) -> bool:
+    """Whether table, guards and slack admit `action`."""
+    to = int(rules.next_mode[state.mode, action])
+    if to < 0 or cost(rules, state, action) > state.slack:
         return False
-    at_end = state.frontier == {source_length - 1}
-    kind = rules.kind[action]
-    if kind == COPY:
-        return not at_end or state.depth == 0
-    if kind == OPEN:
-        return not at_end and state.depth < rules.max_depth
-    if kind == SEPARATE:
-        return state.depth > 0
+    guard = rules.guard[state.mode, action]
+    more = any(not source.is_mark(p) for p in state.frontier)
+    mark = source.next_mark[min(state.frontier)]
+    marked = mark < len(source.pieces)
     high = highest_number(rules, state)
-    if kind == SPELL:
-        return int(rules.at_least[mode, state.floor]) <= high
-    return state.floor <= int(rules.number[state.mode]) <= high
+    number = given_number(rules, state, action)
+    holds = {
+        Guard.INSIDE: state.depth > 0,
+        Guard.OUTSIDE: state.depth == 0,
+        Guard.ROOM: state.depth < rules.max_depth,
+        Guard.MORE: more,
+        Guard.LAST: not more,
+        Guard.BALANCED: more or state.depth == 0,
+        Guard.MARK: marked and source.pieces[mark] == rules.inventory.ids[action],
+        Guard.MARKED: marked,
+        Guard.UNMARKED: not marked,
+        Guard.SPELLABLE: rules.at_least[to, state.floor] <= high,
+        Guard.FITS: state.floor <= number <= high,
+        Guard.KNOWN: number < state.entities,
+    }
+    return all(fine for flag, fine in holds.items() if guard & flag)
 
 
-def legal_actions(rules: Rules, state: State, source_length: int) -> np.ndarray:
-    """`bool[A]`: `legal` for every action."""
-    actions = range(len(rules.inventory.ids))
-    return np.asarray([legal(rules, state, a, source_length) for a in actions])
+def legal_tokens(rules: Rules, state: State, source: Source) -> set[int]:
+    """The vocabulary ids that may be written next; none after the end."""
+    if state.mode == DONE:
+        return set()
+    admitted = [a for a in range(len(rules.inventory.ids)) if _admitted(rules, state, a, source)]
+    tokens = {rules.inventory.ids[a] for a in admitted if rules.inventory.ids[a] >= 0}
+    if rules.literal and rules.copy in admitted:
+        tokens |= {int(source.pieces[p]) for p in candidates(state, source)}
+    return tokens
 
 
-def step(rules: Rules, state: State, action: int, source_length: int) -> State:
-    """The state after a legal `action`."""
-    kind = rules.kind[action]
+def step(rules: Rules, state: State, token: int, source: Source) -> State:
+    """The state after a legal `token`."""
+    action = action_of(rules, state, token, source)
+    effect = rules.effect[action]
     mode = int(rules.next_mode[state.mode, action])
     slack = state.slack - cost(rules, state, action)
     frontier, depth, entities = state.frontier, state.depth, state.entities
     twins, floor = state.twins, state.floor
-    if kind == COPY:
-        frontier = frozenset(p + 1 for p in frontier)
-        floor = 0
-        if frontier == {source_length}:
+    if effect & Effect.ADVANCE:
+        spots = candidates(state, source)
+        if rules.literal:
+            spots = frozenset(p for p in spots if source.pieces[p] == token)
+        if all(source.is_mark(p) for p in spots):
             mode = DONE
-    elif kind == OPEN:
-        bit = 1 << depth
-        twins = twins | bit if state.mode == OPENED else twins & ~bit
+        frontier = frozenset(p + 1 for p in spots)
+        floor = 0
+    if effect & Effect.PASSES:
+        frontier = source.to_mark(source.next_mark[min(frontier)] + 1) if mode != DONE else frontier
+    if effect & Effect.OPENS:
+        if rules.twinned:
+            bit = 1 << depth
+            twins = twins | bit if state.mode == OPENED else twins & ~bit
         depth += 1
         floor = 0
-    elif kind == CLOSE:
-        given = int(rules.number[state.mode])
+    if effect & Effect.COUNTS:
+        entities = max(entities, given_number(rules, state, action) + 1)
+    if effect & Effect.SHUTS:
         depth -= 1
-        entities = max(entities, given + 1)
-        floor = given + 1 if twins >> depth & 1 else 0
-        twins &= ~(1 << depth)
+        if rules.twinned:
+            is_twin = twins >> depth & 1
+            floor = given_number(rules, state, action) + 1 if is_twin else 0
+            twins &= ~(1 << depth)
+    if effect & Effect.SPREADS and depth == 0:
+        frontier = source.to_mark(min(frontier))
     return State(mode, frontier, depth, entities, slack, twins, floor)
 
 
-def feed(rules: Rules, state: State, action: int, source: Sequence[int]) -> int:
-    """The vocabulary id that the decoder reads after writing `action`: copies read the source."""
-    if rules.kind[action] == COPY:
-        (position,) = state.frontier
-        return int(source[position])
+def written(rules: Rules, state: State, token: int, source: Source) -> int:
+    """The vocabulary id that goes into the output for a chosen `token`.
+
+    It is the token, unless a copied piece acts as an action of its own (`Rules.aliased`).
+    """
+    action = action_of(rules, state, token, source)
+    return token if action == rules.copy else rules.inventory.ids[action]
+
+
+def feed(rules: Rules, state: State, token: int, source: Source) -> int:
+    """The vocabulary id that the decoder reads after writing `token`."""
+    action = action_of(rules, state, token, source)
+    if action == rules.copy:
+        if rules.literal or rules.echoed:
+            return token
+        return int(source.pieces[min(candidates(state, source))])
+    if rules.given[state.mode, action] == NEW:
+        return rules.number_ids[state.entities]
     return rules.inventory.ids[action]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from t5coref.core.errors import DocumentError
 
 Span = tuple[int, int]
 """Half-open word offsets: `(start, end)` covers words `start .. end - 1`."""
+
+BLANK_LINES = "blank_lines"
+"""Key of `Document.extra`: word offsets at which a CoNLL file has a blank line too many. The
+published sentence marks count it as the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +25,39 @@ class Relation:
     type: str
 
 
+class Confidence(NamedTuple):
+    """How sure a model is of a mention: probabilities in 0..1.
+
+    Attributes:
+      mention: that the span is a mention.
+      link: that it belongs to its cluster, given that it is one.
+    """
+
+    mention: float
+    link: float
+
+
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """Clusters of mentions and relations between clusters.
 
     A span may stand in several clusters (some corpora do that); scorers that need a partition
     use `partition()`. Spans of one cluster are unique and sorted; clusters keep their order.
+    A model's `confidences` lie beside `clusters`, one for each span; None for gold annotations.
     """
 
     clusters: tuple[tuple[Span, ...], ...] = ()
     relations: tuple[Relation, ...] = ()
+    confidences: tuple[tuple[Confidence, ...], ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.confidences is not None:
+            lengths = [len(c) for c in self.confidences]
+            if lengths != [len(c) for c in self.clusters]:
+                raise DocumentError(
+                    f"confidences of {lengths} mentions for clusters of "
+                    f"{[len(c) for c in self.clusters]}; expected one for each span"
+                )
         clusters = tuple(tuple(sorted({_span(s) for s in cluster})) for cluster in self.clusters)
         object.__setattr__(self, "clusters", clusters)
         object.__setattr__(self, "relations", tuple(self.relations))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from t5coref.core.document import Annotation, Span, crosses
+from t5coref.core.document import Annotation, Confidence, Span, crosses
 from t5coref.core.errors import ConfigError
 
 INSERTED = -1
@@ -23,15 +23,32 @@ class Pieces:
       word: `int32[P]` the word that each piece belongs to, ascending; INSERTED for others.
       sentence_end: `bool[P]` whether a sentence ends after the piece.
       word_end: `bool[P]` whether a word (or an insertion's part) ends after the piece.
+      bounds: `int32[K, 2]` where sentences start and end, in order: the piece before which it is,
+        and 1 for an end, 0 for a start. Sentences without pieces have them too.
     """
 
     ids: np.ndarray
     word: np.ndarray
     sentence_end: np.ndarray
     word_end: np.ndarray
+    bounds: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def marked(self, start: int, end: int) -> Pieces:
+        """The same pieces with the ids `start` and `end` around every sentence.
+
+        Windows then end behind a sentence's end mark.
+        """
+        at, is_end = self.bounds[:, 0], self.bounds[:, 1] == 1
+        return Pieces(
+            np.insert(self.ids, at, np.where(is_end, end, start)).astype(np.int32),
+            np.insert(self.word, at, INSERTED).astype(np.int32),
+            np.insert(np.zeros_like(self.sentence_end), at, is_end),
+            np.insert(self.word_end, at, True),
+            self.bounds + np.outer(np.arange(len(at)), [1, 0]).astype(np.int32),
+        )
 
     def clipped(self, longest: int) -> Pieces:
         """The same pieces with at most `longest` a word, so that every word fits a window."""
@@ -39,7 +56,14 @@ class Pieces:
         starts = np.maximum.accumulate(np.where(start_of_word, np.arange(len(self)), 0))
         # A word's last piece is always kept: it carries the marks of word and sentence ends.
         keep = (np.arange(len(self)) - starts < longest - 1) | self.word_end
-        return Pieces(self.ids[keep], self.word[keep], self.sentence_end[keep], self.word_end[keep])
+        before = np.concatenate([[0], np.cumsum(keep)]).astype(np.int32)
+        return Pieces(
+            self.ids[keep],
+            self.word[keep],
+            self.sentence_end[keep],
+            self.word_end[keep],
+            np.stack([before[self.bounds[:, 0]], self.bounds[:, 1]], axis=-1),
+        )
 
 
 def windows(pieces: Pieces, length: int, stride: int, *, suffixes: bool = False) -> list[Span]:
@@ -97,7 +121,11 @@ def _last_end(pieces: Pieces, start: int, end: int) -> int:
     )
 
 
-def merge(parts: Sequence[Iterable[Sequence[Span]]], min_mentions: int = 1) -> Annotation:
+def merge(
+    parts: Sequence[Iterable[Sequence[Span]]],
+    min_mentions: int = 1,
+    confidences: Mapping[Span, Confidence] | None = None,
+) -> Annotation:
     """One annotation of the clusters that several windows found.
 
     Clusters of different windows are one where they share a span; what is connected that way is
@@ -109,6 +137,7 @@ def merge(parts: Sequence[Iterable[Sequence[Span]]], min_mentions: int = 1) -> A
     Args:
       parts: the clusters of each window, as half-open word spans of the document.
       min_mentions: smaller clusters are dropped (2 for corpora without singletons).
+      confidences: of the spans, where a model found them.
     """
     clusters = [(w, tuple(c)) for w, part in enumerate(parts) for c in part if len(c)]
     owners: dict[tuple[int, Span], list[int]] = {}
@@ -132,8 +161,11 @@ def merge(parts: Sequence[Iterable[Sequence[Span]]], min_mentions: int = 1) -> A
     for i, (_, cluster) in enumerate(clusters):
         merged.setdefault(root(i), set()).update(cluster)
     found = (_without_crossing(spans) for spans in merged.values())
-    kept = [tuple(sorted(spans)) for spans in found if len(spans) >= min_mentions]
-    return Annotation(clusters=tuple(sorted(kept)))
+    kept = sorted(tuple(sorted(spans)) for spans in found if len(spans) >= min_mentions)
+    sure = None
+    if confidences is not None:
+        sure = tuple(tuple(confidences[span] for span in cluster) for cluster in kept)
+    return Annotation(clusters=tuple(kept), confidences=sure)
 
 
 def _without_crossing(spans: Iterable[Span]) -> list[Span]:

@@ -10,6 +10,9 @@ import numpy as np
 
 from t5coref.core.errors import ConfigError
 
+INTEGER_SYMBOLS = ("<speaker>", "</speaker>", "<m>", "</m>", "<copy>")
+"""Added symbols of the integer formats, in the order of the published checkpoints."""
+
 
 @dataclass(frozen=True)
 class Inventory:

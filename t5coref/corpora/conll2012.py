@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from t5coref.core.document import Document, Span
+from t5coref.core.document import BLANK_LINES, Document, Span
 from t5coref.core.errors import DocumentError
 from t5coref.corpora.brackets import Clusters, OpenMentions, bracket_pairs, check_name
 from t5coref.corpora.files import PathLike, Target, display_name, lines, one_cell, write_all
@@ -89,30 +89,35 @@ def read_dialect(
     """
     source = Source(display_name(path), lenient, Report() if report is None else report)
     builder: _Builder | None = None
+    ended: int | None = None  # the line at which the document ended
     number = 0
     for number, line in lines(path):
         if line.startswith(BEGIN):
-            if builder is not None:
+            if builder is not None and ended is not None:
+                yield from builder.finish(ended)
+            elif builder is not None:
                 yield from _unfinished(builder, source, number, "the next one begins here")
             builder = _Builder(_doc_id(line, number, dialect, source), source)
+            ended = None
         elif line.startswith(END):
-            if builder is None:
+            if builder is None or ended is not None:
                 source.mistake("skipped_lines", number, f"{END} without a document; delete it")
             else:
-                yield from builder.finish(number)
-            builder = None
+                ended = number
         elif not line.strip(" \t"):
             if builder is not None:
                 builder.end_sentence()
         elif line.startswith("#"):
             continue  # a comment
-        elif builder is not None:
+        elif builder is not None and ended is None:
             builder.add(line, number)
         else:
             source.mistake(
                 "skipped_lines", number, f"expected {BEGIN} (NAME); part NNN, found {line[:40]!r}"
             )
-    if builder is not None:
+    if builder is not None and ended is not None:
+        yield from builder.finish(ended)
+    elif builder is not None:
         yield from _unfinished(builder, source, number, "the file ends here")
 
 
@@ -149,6 +154,7 @@ class _Builder:
         self._pos: list[str] = []
         self._speakers: list[str | None] = []
         self._sentences: list[Span] = []
+        self._blank_lines: list[int] = []
         self._mentions = OpenMentions(source)
         self._clusters = Clusters(source)
 
@@ -199,14 +205,19 @@ class _Builder:
             )
 
     def end_sentence(self) -> None:
-        """Ends the sentence, if it has words."""
+        """A blank line: ends the sentence, if it has words."""
+        if not self._end_sentence():
+            self._blank_lines.append(len(self._words))
+
+    def _end_sentence(self) -> bool:
         start = self._sentences[-1][1] if self._sentences else 0
         if len(self._words) > start:
             self._sentences.append((start, len(self._words)))
+        return len(self._words) > start
 
     def finish(self, number: int) -> Iterator[Document]:
         """The document, unless it is broken and reading lenient."""
-        self.end_sentence()
+        self._end_sentence()
         self._mentions.finish()
         known_pos = any(pos not in _NOTHING for pos in self._pos)
         known_speakers = any(speaker is not None for speaker in self._speakers)
@@ -218,6 +229,7 @@ class _Builder:
                 speakers=tuple(self._speakers) if known_speakers else None,
                 pos=tuple(self._pos) if known_pos else None,
                 annotation=self._clusters.annotation(),
+                extra={BLANK_LINES: self._blank_lines} if self._blank_lines else {},
             )
         except DocumentError as error:
             self._source.mistake("skipped_documents", number, str(error))

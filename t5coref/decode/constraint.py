@@ -1,183 +1,347 @@
-"""The constraint for batches under `jit`: the twin of `core/automaton.py`, function by function.
+"""The constraint under `jit`: the twin of `core/automaton.py`, function by function.
 
-B rows, A actions, S source pieces (padded), M modes, N cluster numbers.
+Everything here is about one row: a state of scalars, one source. `jax.vmap` makes it a batch, and
+beams of a document share its source. A actions, S source pieces (padded), M modes, N cluster
+numbers, X columns of the logits: the actions, or the vocabulary (`Rules.literal`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from t5coref.core.automaton import CLOSE, COPY, DONE, OPEN, OPENED, SEPARATE, SPELL, TEXT, Rules
+from t5coref.core.rules import DONE, NEW, OPENED, TEXT, Due, Effect, Guard, Rules
+
+STATIC = (
+    "copy", "copy_id", "marks", "due", "spread", "literal", "aliased", "echoed",
+    "mixed", "twinned", "max_depth", "max_clusters", "first_pledge", "twin_pledge",
+)  # fmt: skip
 
 
-class Tables(NamedTuple):
-    """`Rules` as arrays; the fields are theirs."""
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """`Rules` for jitted functions; the fields are theirs.
+
+    Besides: `copy_id` is the id of the copy action, `action_of` `int32[V]` the action of each
+    vocabulary id, -1 where there is none (V = the highest id of an action, plus 1).
+    """
 
     ids: Array  # int32[A]
-    kind: Array  # int32[A]
+    effect: Array  # int32[A]
     next_mode: Array  # int32[M, A]
+    guard: Array  # int32[M, A]
     slack_cost: Array  # int32[M, A]
-    number: Array  # int32[M]
+    given: Array  # int32[M, A]
     at_least: Array  # int32[M, N + 1]
-    max_depth: Array  # int32[]
-    max_clusters: Array  # int32[]
-    first_pledge: Array  # int32[]
-    twin_pledge: Array  # int32[]
+    number_ids: Array  # int32[N], or [1] where numbers are spelt
+    action_of: Array  # int32[V]
+    copy: int
+    copy_id: int
+    marks: tuple[int, ...]
+    due: Due
+    spread: bool
+    literal: bool
+    aliased: bool
+    echoed: bool
+    mixed: bool
+    twinned: bool
+    max_depth: int
+    max_clusters: int
+    first_pledge: int
+    twin_pledge: int
 
     @classmethod
     def of(cls, rules: Rules) -> Tables:
         """The arrays of `rules`, on the default device."""
+        ids = jnp.asarray(rules.inventory.ids, jnp.int32)
+        by_id = jnp.full(max(rules.inventory.ids) + 1, -1, jnp.int32)
+        actions = jnp.arange(len(ids), dtype=jnp.int32)
+        made = {
+            "ids": ids,
+            "action_of": by_id.at[jnp.where(ids < 0, len(by_id), ids)].set(actions, mode="drop"),
+            "number_ids": jnp.asarray(rules.number_ids or (0,), jnp.int32),
+            "copy_id": rules.inventory.ids[rules.copy],
+        }
+        for field in dataclasses.fields(cls):
+            if field.name not in made:
+                value = getattr(rules, field.name)
+                made[field.name] = value if field.name in STATIC else jnp.asarray(value, jnp.int32)
+        return cls(**made)
 
-        def int32(x) -> Array:
-            return jnp.asarray(x, jnp.int32)
 
-        return cls(
-            ids=int32(rules.inventory.ids),
-            kind=int32(rules.kind),
-            next_mode=int32(rules.next_mode),
-            slack_cost=int32(rules.slack_cost),
-            number=int32(rules.number),
-            at_least=int32(rules.at_least),
-            max_depth=int32(rules.max_depth),
-            max_clusters=int32(rules.max_clusters),
-            first_pledge=int32(rules.first_pledge),
-            twin_pledge=int32(rules.twin_pledge),
-        )
+jax.tree_util.register_dataclass(
+    Tables,
+    data_fields=[f.name for f in dataclasses.fields(Tables) if f.name not in STATIC],
+    meta_fields=list(STATIC),
+)
+
+
+class Source(NamedTuple):
+    """`automaton.Source`: the pieces of one source and where its marks are."""
+
+    pieces: Array  # int32[S]
+    next_mark: Array  # int32[S + 1]
+
+    @classmethod
+    def of(cls, tables: Tables, pieces: Array) -> Source:
+        """The source of padded pieces `int32[S]`."""
+        width = pieces.shape[0]
+        is_mark = jnp.isin(pieces, jnp.asarray(tables.marks, jnp.int32))
+        spots = jnp.where(is_mark, jnp.arange(width, dtype=jnp.int32), width)
+        first = jax.lax.cummin(jnp.append(spots, jnp.int32(width)), reverse=True)
+        return cls(pieces, first)
 
 
 class State(NamedTuple):
-    """`automaton.State` for B rows; the frontier is one flag for each position."""
+    """`automaton.State`; the frontier is one flag a position, or one position without spread."""
 
-    mode: Array  # int32[B]
-    frontier: Array  # bool[B, S + 1]
-    depth: Array  # int32[B]
-    entities: Array  # int32[B]
-    slack: Array  # int32[B]
-    twins: Array  # int32[B]
-    floor: Array  # int32[B]
+    mode: Array  # int32[]
+    frontier: Array  # bool[S + 1], or int32[]
+    depth: Array  # int32[]
+    entities: Array  # int32[]
+    slack: Array  # int32[]
+    twins: Array  # int32[]
+    floor: Array  # int32[]
 
 
-def initial(source_lengths: Array, width: int, budgets: Array) -> State:
-    """The states before the first action.
+def shortest(tables: Tables, source: Source) -> Array:
+    """`int32[]`: steps of the shortest output."""
+    real = source.pieces > 0
+    marks = real & jnp.isin(source.pieces, jnp.asarray(tables.marks, jnp.int32))
+    count = jnp.sum(marks, dtype=jnp.int32)
+    rest = jnp.sum(real, dtype=jnp.int32) - count
+    return tables.due.mark * count + tables.due.piece * rest
 
-    Args:
-      source_lengths: `int32[B]` pieces of each source, `</s>` included; 0 = no document in this
-        row, which is done from the start.
-      width: S.
-      budgets: `int32[B]` steps that each output may take; at least the source's length (checked by
-        the caller, values are not known here).
+
+def initial(tables: Tables, source: Source, budget: Array) -> State:
+    """The state before the first action; a source of nothing but padding is done at once.
+
+    The budget is at least `shortest` (checked by the caller, values are not known here).
     """
-    rows = source_lengths.shape[0]
-    zeros = jnp.zeros(rows, jnp.int32)
-    start = jnp.zeros((rows, width + 1), bool).at[:, 0].set(True)
+    zero = jnp.zeros((), jnp.int32)
     return State(
-        mode=jnp.where(source_lengths > 0, TEXT, DONE).astype(jnp.int32),
-        frontier=start,
-        depth=zeros,
-        entities=zeros,
-        slack=budgets.astype(jnp.int32) - source_lengths.astype(jnp.int32),
-        twins=zeros,
-        floor=zeros,
+        mode=jnp.where(source.pieces[0] > 0, TEXT, DONE).astype(jnp.int32),
+        frontier=_to_mark(source, zero) if tables.spread else zero,
+        depth=zero,
+        entities=zero,
+        slack=budget.astype(jnp.int32) - shortest(tables, source),
+        twins=zero,
+        floor=zero,
     )
 
 
-def _at(frontier: Array, positions: Array) -> Array:
-    """Whether each row's frontier holds its position: `bool[B]`."""
-    return jnp.take_along_axis(frontier, positions[:, None], axis=1)[:, 0]
+def _to_mark(source: Source, position: Array) -> Array:
+    spots = jnp.arange(source.next_mark.shape[0], dtype=jnp.int32)
+    return (spots >= position) & (spots <= source.next_mark[position])
+
+
+def first_spot(tables: Tables, frontier: Array) -> Array:
+    """The lowest position of the frontier."""
+    return jnp.argmax(frontier).astype(jnp.int32) if tables.spread else frontier
+
+
+def candidates(tables: Tables, state: State, source: Source) -> tuple[Array, Array]:
+    """Positions that a copy may stand for (`bool[S + 1]`, or one), and whether one is no mark."""
+    if not tables.spread:
+        return state.frontier, source.next_mark[state.frontier] != state.frontier
+    spots = jnp.arange(source.next_mark.shape[0], dtype=jnp.int32)
+    plain = state.frontier & (source.next_mark != spots)
+    more = jnp.any(plain)
+    return jnp.where(more, plain, state.frontier & (spots < spots[-1])), more
+
+
+def piece_at(tables: Tables, spots: Array, source: Source) -> Array:
+    """The piece at the first candidate."""
+    return source.pieces[first_spot(tables, spots)]
 
 
 def _highest_number(tables: Tables, state: State) -> Array:
+    if not tables.twinned:
+        return jnp.minimum(state.entities, tables.max_clusters - 1)
     # Leading ones of the twin bits of the open mentions, shifted to the top of the word.
     bits = state.twins.astype(jnp.uint32) << (32 - state.depth).astype(jnp.uint32)
     run = jnp.where(state.depth > 0, jax.lax.clz(~bits).astype(jnp.int32), 0)
     return jnp.minimum(state.entities, tables.max_clusters - 1 - run)
 
 
-def _cost(tables: Tables, state: State, kind: Array, base: Array) -> Array:
-    """`automaton.cost` for `kind`, `base` of shapes `[B]` or `[B, A]`."""
+def _cost(tables: Tables, state: State, effect: Array, base: Array) -> Array:
+    """`automaton.cost` for actions of any shape."""
+    total = base
+    if tables.first_pledge:
+        unnumbered = state.entities == 0
+        owes = _has(effect, Effect.OPENS) & unnumbered & (state.depth == 0)
+        pays = _has(effect, Effect.BEGINS) & unnumbered
+        total += tables.first_pledge * (owes.astype(jnp.int32) - pays.astype(jnp.int32))
+    if tables.twin_pledge:
+        frees = _has(effect, Effect.ADVANCE | Effect.OPENS | Effect.BEGINS) & (state.floor > 0)
+        total -= tables.twin_pledge * frees.astype(jnp.int32)
+    return total
 
-    def per_row(x: Array) -> Array:
-        return x.reshape(x.shape + (1,) * (kind.ndim - 1))
 
-    unnumbered = per_row(state.entities == 0)
-    first = jnp.where(
-        (kind == OPEN) & unnumbered & per_row(state.depth == 0), tables.first_pledge, 0
-    ) - jnp.where((kind == SEPARATE) & unnumbered, tables.first_pledge, 0)
-    releases = (kind == COPY) | (kind == OPEN) | (kind == SEPARATE)
-    twin = jnp.where(releases & per_row(state.floor > 0), tables.twin_pledge, 0)
-    return base + first - twin
+def _has(flags: Array, wanted: int) -> Array:
+    return (flags & int(wanted)) != 0
 
 
-def legal(tables: Tables, state: State, source_lengths: Array) -> Array:
-    """`bool[B, A]`: which actions may be written next."""
-    modes = tables.next_mode[state.mode]
-    kind = jnp.broadcast_to(tables.kind[None, :], modes.shape)
-    affordable = _cost(tables, state, kind, tables.slack_cost[state.mode]) <= state.slack[:, None]
-    at_end = _at(state.frontier, jnp.maximum(source_lengths - 1, 0))[:, None]
-    depth = state.depth[:, None]
-    high = _highest_number(tables, state)[:, None]
-    floor = state.floor[:, None]
-    number = tables.number[state.mode][:, None]
-    reachable = tables.at_least[jnp.maximum(modes, 0), floor]
-    fits = jnp.select(
-        [kind == COPY, kind == OPEN, kind == SEPARATE, kind == SPELL],
-        [
-            ~at_end | (depth == 0),
-            ~at_end & (depth < tables.max_depth),
-            depth > 0,
-            reachable <= high,
-        ],
-        (floor <= number) & (number <= high),
+def _admitted(tables: Tables, state: State, source: Source, more: Array) -> Array:
+    """`bool[A]`: the actions that table, guards and slack admit."""
+    to = tables.next_mode[state.mode]
+    guard = tables.guard[state.mode]
+    given = tables.given[state.mode]
+    number = jnp.where(given == NEW, state.entities, given)
+    mark = source.next_mark[first_spot(tables, state.frontier)]
+    width = source.pieces.shape[0]
+    marked = mark < width
+    mark_piece = source.pieces[jnp.minimum(mark, width - 1)]
+    high = _highest_number(tables, state)
+    reachable = tables.at_least[jnp.maximum(to, 0), state.floor]
+    # The guards that hold for every action, as one word of flags.
+    scalars = {
+        Guard.INSIDE: state.depth > 0,
+        Guard.OUTSIDE: state.depth == 0,
+        Guard.ROOM: state.depth < tables.max_depth,
+        Guard.MORE: more,
+        Guard.LAST: ~more,
+        Guard.BALANCED: more | (state.depth == 0),
+        Guard.MARKED: marked,
+        Guard.UNMARKED: ~marked,
+    }
+    broken = sum(jnp.where(fine, 0, int(flag)) for flag, fine in scalars.items())
+    fits = (state.floor <= number) & (number <= high)
+    affordable = _cost(tables, state, tables.effect, tables.slack_cost[state.mode]) <= state.slack
+    return (
+        (to >= 0)
+        & affordable
+        & ((guard & broken) == 0)
+        & (~_has(guard, Guard.MARK) | (marked & (tables.ids == mark_piece)))
+        & (~_has(guard, Guard.SPELLABLE) | (reachable <= high))
+        & (~_has(guard, Guard.FITS) | fits)
+        & (~_has(guard, Guard.KNOWN) | (number < state.entities))
     )
-    return (modes >= 0) & affordable & fits
 
 
-def step(tables: Tables, state: State, actions: Array, source_lengths: Array) -> State:
-    """The states after the legal `actions` `int32[B]`; rows that are done stay as they are."""
-    kind = tables.kind[actions]
-    spent = _cost(tables, state, kind, tables.slack_cost[state.mode, actions])
-    copies = kind == COPY
-    opens = kind == OPEN
-    closes = kind == CLOSE
+def legal(tables: Tables, state: State, source: Source, width: int) -> Array:
+    """`bool[X]`: which of `width` columns may be written next."""
+    spots, more = candidates(tables, state, source)
+    admitted = _admitted(tables, state, source, more)
+    copies = admitted[tables.copy]
+    if not tables.literal:
+        return admitted
+    named = jnp.where(tables.ids < 0, width, tables.ids)
+    columns = jnp.zeros(width, bool).at[named].set(admitted, mode="drop")
+    if tables.spread:
+        wanted = jnp.where(spots[:-1] & copies, source.pieces, width)
+        return columns.at[wanted].set(True, mode="drop")
+    return columns.at[jnp.where(copies, piece_at(tables, spots, source), width)].set(
+        True, mode="drop"
+    )
 
-    shifted = jnp.pad(state.frontier[:, :-1], ((0, 0), (1, 0)))
-    frontier = jnp.where(copies[:, None], shifted, state.frontier)
-    finished = copies & _at(frontier, source_lengths)
-    mode = jnp.where(finished, DONE, tables.next_mode[state.mode, actions])
 
-    depth = state.depth + opens.astype(jnp.int32) - closes.astype(jnp.int32)
-    # The bit of the mention that is opened or closed.
-    bit = jnp.left_shift(jnp.ones_like(depth), jnp.minimum(state.depth, depth))
-    is_twin = (state.twins & bit) != 0
-    given = tables.number[state.mode]
-    cleared = jnp.where(opens | closes, state.twins & ~bit, state.twins)
+def _action(tables: Tables, piece: Array) -> Array:
+    """The action that a vocabulary id names, -1 if none."""
+    last = len(tables.action_of) - 1
+    return jnp.where(piece <= last, tables.action_of[jnp.minimum(piece, last)], -1)
+
+
+def token(tables: Tables, column: Array) -> Array:
+    """`int32[]`: the vocabulary id of a column."""
+    return column if tables.literal else tables.ids[column]
+
+
+class Move(NamedTuple):
+    """A column as the automaton sees it in a state."""
+
+    action: Array  # int32[]
+    token: Array  # int32[] as it was chosen
+    spots: Array  # candidates of a copy
+
+
+def move(tables: Tables, state: State, source: Source, column: Array) -> Move:
+    """What choosing `column` means: `automaton.action_of` and the positions of a copy."""
+    chosen = token(tables, column)
+    spots, _ = candidates(tables, state, source)
+    action = _action(tables, chosen) if tables.literal else column
+    if tables.aliased and not tables.literal:
+        named = _action(tables, piece_at(tables, spots, source))
+        action = jnp.where(chosen == tables.copy_id, named, action)
+    there = (action >= 0) & (tables.next_mode[state.mode, jnp.maximum(action, 0)] >= 0)
+    return Move(jnp.where(there, action, tables.copy), chosen, spots)
+
+
+def step(tables: Tables, state: State, source: Source, made: Move) -> State:
+    """The state after a legal move; one that is done stays as it is."""
+    action = made.action
+    effect = tables.effect[action]
+    spent = _cost(tables, state, effect, tables.slack_cost[state.mode, action])
+    given = tables.given[state.mode, action]
+    number = jnp.where(given == NEW, state.entities, given)
+    opens, shuts = _has(effect, Effect.OPENS), _has(effect, Effect.SHUTS)
+    copies = _has(effect, Effect.ADVANCE)
+
+    frontier, mode = _moved(tables, state, source, made, effect)
+    depth = state.depth + opens.astype(jnp.int32) - shuts.astype(jnp.int32)
+    twins, floor = state.twins, jnp.where(copies | opens, 0, state.floor)
+    if tables.twinned:
+        # The bit of the mention that is opened or closed.
+        bit = jnp.left_shift(jnp.ones_like(depth), jnp.minimum(state.depth, depth))
+        is_twin = (twins & bit) != 0
+        floor = jnp.where(shuts, jnp.where(is_twin, number + 1, 0), floor)
+        cleared = jnp.where(opens | shuts, twins & ~bit, twins)
+        twins = jnp.where(opens & (state.mode == OPENED), cleared | bit, cleared)
+    counted = jnp.maximum(state.entities, number + 1)
+    if tables.spread:
+        spreads = _has(effect, Effect.SPREADS) & (depth == 0)
+        frontier = jnp.where(spreads, _to_mark(source, first_spot(tables, frontier)), frontier)
     after = State(
         mode=mode,
         frontier=frontier,
         depth=depth,
-        entities=jnp.where(closes, jnp.maximum(state.entities, given + 1), state.entities),
+        entities=jnp.where(_has(effect, Effect.COUNTS), counted, state.entities),
         slack=state.slack - spent,
-        twins=jnp.where(opens & (state.mode == OPENED), cleared | bit, cleared),
-        floor=jnp.where(
-            copies | opens,
-            0,
-            jnp.where(closes, jnp.where(is_twin, given + 1, 0), state.floor),
-        ),
+        twins=twins,
+        floor=floor,
     )
     done = state.mode == DONE
-
-    def keep(old: Array, new: Array) -> Array:
-        return jnp.where(done.reshape(done.shape + (1,) * (new.ndim - 1)), old, new)
-
-    return jax.tree.map(keep, state, after)
+    return jax.tree.map(lambda old, new: jnp.where(done, old, new), state, after)
 
 
-def feed(tables: Tables, state: State, actions: Array, sources: Array) -> Array:
-    """`int32[B]`: what the decoder reads after `actions`; copies read `sources` `[B, S]`."""
-    position = jnp.argmax(state.frontier[:, :-1], axis=1)
-    piece = jnp.take_along_axis(sources, position[:, None], axis=1)[:, 0]
-    return jnp.where(tables.kind[actions] == COPY, piece, tables.ids[actions])
+def _moved(
+    tables: Tables, state: State, source: Source, made: Move, effect: Array
+) -> tuple[Array, Array]:
+    """The frontier and the mode after a move."""
+    mode = tables.next_mode[state.mode, made.action]
+    copies = _has(effect, Effect.ADVANCE)
+    spots = made.spots
+    if not tables.spread:
+        at_mark = source.next_mark[spots] == spots
+        frontier = jnp.where(copies, spots + 1, state.frontier)
+        return frontier, jnp.where(copies & at_mark, DONE, mode)
+    same = jnp.append(source.pieces == made.token, False)
+    copied = jnp.roll(spots & same, 1)
+    mark = source.next_mark[first_spot(tables, state.frontier)]
+    behind = jnp.minimum(mark + 1, source.pieces.shape[0])
+    passes = _has(effect, Effect.PASSES) & (mode != DONE)
+    frontier = jnp.where(copies, copied, state.frontier)
+    return jnp.where(passes, _to_mark(source, behind), frontier), mode
+
+
+def written(tables: Tables, made: Move) -> Array:
+    """`int32[]`: the vocabulary id that goes into the output."""
+    return jnp.where(made.action == tables.copy, made.token, tables.ids[made.action])
+
+
+def feed(tables: Tables, state: State, source: Source, made: Move) -> Array:
+    """`int32[]`: what the decoder reads after the move."""
+    is_copy = made.action == tables.copy
+    piece = made.token
+    if not (tables.echoed or tables.literal):
+        piece = piece_at(tables, made.spots, source)
+    own = tables.ids[made.action]
+    if tables.number_ids.shape[0] > 1:
+        new = tables.given[state.mode, made.action] == NEW
+        last = tables.number_ids.shape[0] - 1
+        own = jnp.where(new, tables.number_ids[jnp.minimum(state.entities, last)], own)
+    return jnp.where(is_copy, piece, own)

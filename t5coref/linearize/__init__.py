@@ -7,6 +7,7 @@ from typing import Any
 from t5coref.core.errors import ConfigError
 from t5coref.linearize.base import (
     Actions,
+    Answer,
     Example,
     Linearization,
     PieceEncoder,
@@ -17,29 +18,56 @@ from t5coref.linearize.base import (
     round_trip,
 )
 from t5coref.linearize.full_copy import FullCopy
+from t5coref.linearize.full_token import FullToken
+from t5coref.linearize.input_feed import InputFeed
+from t5coref.linearize.integer_free import IntegerFree
+from t5coref.linearize.integer_free_end import IntegerFreeEnd
+from t5coref.linearize.partial import Partial, PartialUnmarked
+from t5coref.linearize.tagging import Tagging
 
-FORMATS: dict[str, type] = {FullCopy.name: FullCopy}
+FORMATS: dict[str, type[Any]] = {
+    format_.name: format_
+    for format_ in (
+        FullCopy,
+        FullToken,
+        InputFeed,
+        IntegerFree,
+        IntegerFreeEnd,
+        Partial,
+        PartialUnmarked,
+        Tagging,
+    )
+}
 """Every format by its name; a new one is one file and one entry here."""
+
+
+def named(name: str) -> type[Any]:
+    """The format called `name`, not made yet.
+
+    Raises:
+      ConfigError: there is no such format.
+    """
+    try:
+        return FORMATS[name]
+    except KeyError:
+        raise ConfigError(
+            f"no linearization is called {name!r}; expected one of {', '.join(sorted(FORMATS))}"
+        ) from None
 
 
 def get(name: str, tokenizer: PieceEncoder, **options: Any) -> Linearization:
     """The format called `name`, made with the tokenizer and the format's own options.
 
     Raises:
-      ConfigError: there is no such format.
+      ConfigError: there is no such format, or its options leave no room.
     """
-    try:
-        format_ = FORMATS[name]
-    except KeyError:
-        raise ConfigError(
-            f"no linearization is called {name!r}; expected one of {', '.join(sorted(FORMATS))}"
-        ) from None
-    return format_(tokenizer, **options)
+    return named(name)(tokenizer, **options)
 
 
 __all__ = [
     "FORMATS",
     "Actions",
+    "Answer",
     "Example",
     "Linearization",
     "PieceEncoder",
@@ -47,6 +75,7 @@ __all__ = [
     "drive",
     "examples",
     "get",
+    "named",
     "replay",
     "round_trip",
 ]

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from t5coref.core.automaton import Rules
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import MismatchError
+from t5coref.core.rules import Rules
 from t5coref.core.segment import Pieces
 
 Actions = np.ndarray
 """Vocabulary ids `int32[T]` of one output, `</s>` or its copy included."""
 
 
+class Answer(NamedTuple):
+    """What came back for a turn.
+
+    Attributes:
+      actions: `int32[T]`.
+      log_probs: `float32[T]` of each action among those that were legal; None where no model chose.
+    """
+
+    actions: Actions
+    log_probs: np.ndarray | None = None
+
+
 class PieceEncoder(Protocol):
     """What a linearization needs of a tokenizer."""
 
     eos_id: int
+    unk_id: int
 
     def pieces(self, document: Document) -> Pieces:
         """A document as pieces."""
@@ -49,6 +62,8 @@ class Turn:
       offset: pieces of the document before the turn's first.
       source: `int32[S]` vocabulary ids, `</s>` last.
       word: `int32[S]` word of each piece, -1 for `</s>` and insertions.
+      forced: `int32[P]` actions that the answer has to begin with.
+      earlier: the turns before this one, for formats whose targets depend on them.
     """
 
     doc_id: str
@@ -56,6 +71,8 @@ class Turn:
     offset: int
     source: np.ndarray
     word: np.ndarray
+    forced: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    earlier: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +82,7 @@ class Example:
     Attributes:
       turn: the model input.
       actions: `int32[T]` what the decoder is scored on.
-      feeds: `int32[T]` what the decoder reads back after each action.
+      feeds: `int32[T]` or `[T, 2]`, what the decoder reads back after each action.
     """
 
     turn: Turn
@@ -77,9 +94,10 @@ class Linearization(Protocol):
     """A format: a transition system between documents and sequences of actions."""
 
     name: str
+    symbols: tuple[str, ...]
     rules: Rules
 
-    def turns(self, doc: Document) -> Generator[list[Turn], list[Actions], Annotation]:
+    def turns(self, doc: Document) -> Generator[list[Turn], list[Answer], Annotation]:
         """Yields model inputs to be answered now, receives the answers, returns the annotation."""
         ...
 
@@ -88,12 +106,14 @@ class Linearization(Protocol):
         ...
 
     def feeds(self, turn: Turn, actions: Actions) -> np.ndarray:
-        """What the decoder reads back after each action, `int32[T]`."""
+        """What the decoder reads back after each action: `int32[T]`, or `[T, 2]` of two pieces
+        whose embeddings are averaged.
+        """
         ...
 
 
 def drive(
-    linearization: Linearization, doc: Document, answer: Callable[[list[Turn]], list[Actions]]
+    linearization: Linearization, doc: Document, answer: Callable[[list[Turn]], list[Answer]]
 ) -> Annotation:
     """Holds the conversation of one document with `answer` and returns what it led to."""
     conversation = linearization.turns(doc)
@@ -110,13 +130,13 @@ def examples(linearization: Linearization, doc: Document) -> list[Example]:
     gold = _gold(doc)
     out: list[Example] = []
 
-    def answer(turns: list[Turn]) -> list[Actions]:
+    def answer(turns: list[Turn]) -> list[Answer]:
         actions = [linearization.oracle(turn, gold) for turn in turns]
         out.extend(
             Example(turn, a, linearization.feeds(turn, a))
             for turn, a in zip(turns, actions, strict=True)
         )
-        return actions
+        return [Answer(a) for a in actions]
 
     drive(linearization, doc, answer)
     return out
@@ -131,7 +151,7 @@ def replay(linearization: Linearization, doc: Document, actions: Sequence[Action
     stored = list(actions)
     used = 0
 
-    def answer(turns: list[Turn]) -> list[Actions]:
+    def answer(turns: list[Turn]) -> list[Answer]:
         nonlocal used
         used += len(turns)
         if used > len(stored):
@@ -139,7 +159,7 @@ def replay(linearization: Linearization, doc: Document, actions: Sequence[Action
                 f"document {doc.doc_id!r} asks for answer {used}, but {len(stored)} are stored; "
                 "were they written with the same format, window and tokenizer?"
             )
-        return stored[used - len(turns) : used]
+        return [Answer(a) for a in stored[used - len(turns) : used]]
 
     annotation = drive(linearization, doc, answer)
     if used != len(stored):
@@ -153,7 +173,8 @@ def replay(linearization: Linearization, doc: Document, actions: Sequence[Action
 def round_trip(linearization: Linearization, doc: Document) -> Annotation:
     """What is left of a gold annotation after the format: the best that a model can do."""
     gold = _gold(doc)
-    return drive(linearization, doc, lambda turns: [linearization.oracle(t, gold) for t in turns])
+    oracle = linearization.oracle
+    return drive(linearization, doc, lambda turns: [Answer(oracle(t, gold)) for t in turns])
 
 
 def _gold(doc: Document) -> Annotation:

@@ -89,23 +89,6 @@ def _closing_order(mentions: Iterable[Mention], number: dict[int, int], unseen: 
         yield from sorted(by_span[span], key=lambda m: (number.get(m.cluster, unseen), m.cluster))
 
 
-def to_words(turn: Turn, start: int, end: int) -> Span | None:
-    """The half-open word span of the pieces `start .. end - 1`; None if they touch no word."""
-    words = turn.word[start:end]
-    words = words[words != INSERTED]
-    return (int(words[0]), int(words[-1]) + 1) if len(words) else None
-
-
-def word_clusters(turn: Turn, mentions: Iterable[Mention]) -> list[list[Span]]:
-    """Clusters of word spans, by cluster number; spans without a word are dropped."""
-    clusters: dict[int, list[Span]] = {}
-    for m in mentions:
-        span = to_words(turn, m.start, m.end)
-        if span is not None:
-            clusters.setdefault(m.cluster, []).append(span)
-    return [clusters[k] for k in sorted(clusters)]
-
-
 def window_turns(doc_id: str, pieces, spans: Iterable[Span], eos_id: int) -> list[Turn]:
     """One turn a window, `</s>` appended."""
     return [

@@ -16,8 +16,7 @@ import numpy as np
 from t5coref import linearize
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError
-from t5coref.core.symbols import Inventory
-from t5coref.decode.search import START
+from t5coref.core.rules import Rules
 from t5coref.linearize import Example, Linearization
 from t5coref.predict import padded_length
 
@@ -31,7 +30,8 @@ class Batch:
     Attributes:
       features: `encoder_input_tokens` `[B, S]`; `decoder_input_tokens` (the feeds, shifted),
         `decoder_target_tokens` (actions as vocabulary ids), `decoder_target_actions` (actions as
-        positions in the inventory), `[B, T]`, all int32; `decoder_loss_weights` float32 `[B, T]`.
+        columns of the logits), `[B, T]`, all int32; `decoder_loss_weights` float32 `[B, T]`. Feeds
+        of the format input-feed are `[B, T, 2]`.
       names: the document and the turn of each row, `[B]`.
       pieces: source and target places that are not padding.
     """
@@ -96,7 +96,7 @@ def training_examples(
 
 def batches(
     examples: Sequence[Example],
-    inventory: Inventory,
+    rules: Rules,
     batch_size: int,
     *,
     seed: int,
@@ -110,14 +110,17 @@ def batches(
 
     Args:
       examples: none too long.
-      inventory: the actions of the format.
+      rules: of the format.
       batch_size: B.
       seed: of the order.
       source_length: S; None = the shortest of a few lengths that fits, see `padded_length`.
       target_length: T; likewise.
     """
-    index = np.full(max(inventory.ids) + 1, -1, np.int32)
-    index[np.asarray(inventory.ids)] = np.arange(len(inventory.ids))
+    if rules.scored_ids is None:
+        column = None
+    else:
+        column = np.full(max(rules.scored_ids) + 1, -1, np.int32)
+        column[np.asarray(rules.scored_ids)] = np.arange(len(rules.scored_ids))
 
     def collate(rows: Sequence[Example]) -> Batch:
         sources = [row.turn.source for row in rows]
@@ -126,12 +129,14 @@ def batches(
         length = target_length or padded_length(max(map(len, answers)))
         actions = _padded(answers, length)
         weights = np.arange(length)[None, :] < np.asarray([len(a) for a in answers])[:, None]
-        shifted = [np.concatenate([[START], row.feeds[:-1]]) for row in rows]
+        # A feed may be two pieces side by side, and so is the first one then.
+        shifted = [np.pad(r.feeds[:-1], [(1, 0), (0, 0)][: r.feeds.ndim]) for r in rows]
+        targets = actions if column is None else np.where(weights, column[actions], 0)
         features = {
             "encoder_input_tokens": _padded(sources, width),
             "decoder_input_tokens": _padded(shifted, length),
             "decoder_target_tokens": actions,
-            "decoder_target_actions": np.where(weights, index[actions], 0).astype(np.int32),
+            "decoder_target_actions": targets.astype(np.int32),
             "decoder_loss_weights": weights.astype(np.float32),
         }
         pieces = sum(map(len, sources)) + sum(map(len, answers))
@@ -158,7 +163,7 @@ def fingerprint(examples: Iterable[Example]) -> str:
 
 
 def _padded(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
-    out = np.zeros((len(rows), length), np.int32)
+    out = np.zeros((len(rows), length, *rows[0].shape[1:]), np.int32)
     for i, row in enumerate(rows):
         out[i, : len(row)] = row
     return out

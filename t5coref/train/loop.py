@@ -208,10 +208,10 @@ def train(
     mesh = data_mesh(batch_size, devices)
     everywhere = NamedSharding(mesh, PartitionSpec())
     by_row = NamedSharding(mesh, PartitionSpec(None, DATA))
-    inventory = format_.rules.inventory
+    rules = format_.rules
     train_step = jax.jit(
         make_train_step(
-            config, made, inventory.ids, z_loss=z_loss, label_smoothing=label_smoothing
+            config, made, rules.scored_ids, z_loss=z_loss, label_smoothing=label_smoothing
         ),
         donate_argnums=0,
         out_shardings=(everywhere, everywhere),
@@ -262,7 +262,7 @@ def train(
         )
         ordered = batches(
             examples,
-            inventory,
+            rules,
             rows,
             seed=seed,
             source_length=max_source_length if fixed_lengths else None,

@@ -30,7 +30,7 @@ class TrainState(NamedTuple):
 def make_train_step(
     config: T5Config,
     optimizer: Optimizer,
-    symbols: tuple[int, ...],
+    symbols: tuple[int, ...] | None,
     *,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
@@ -45,12 +45,12 @@ def make_train_step(
     Args:
       config: the network; its layers are scanned or not, as in the parameters.
       optimizer: see `optimizers`.
-      symbols: vocabulary ids of the actions, `[A]`: the loss is over these only.
+      symbols: vocabulary ids that the loss is over, `[A]`; None = the whole vocabulary.
       z_loss: see `token_loss`.
       label_smoothing: see `token_loss`.
     """
     network = T5(config)
-    columns = jnp.asarray(symbols, jnp.int32)
+    columns = None if symbols is None else jnp.asarray(symbols, jnp.int32)
 
     def loss_sum(params, features, key):
         logits = network.apply(

@@ -33,8 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"*"},
 }  # fmt: skip
 
-# What decode may take of core: the types of the automaton, nothing of documents.
-DECODE_OF_CORE = {"t5coref.core.automaton"}
+# What decode may take of core: the table, nothing of documents.
+DECODE_OF_CORE = {"t5coref.core.rules", "t5coref.core.errors"}
 
 NO_ACCELERATOR_LIBRARIES = ("jax", "jaxlib", "flax", "tensorflow", "torch", "seqio", "t5x")
 

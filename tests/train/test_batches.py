@@ -27,7 +27,7 @@ def rows(batch):
 
 
 def test_features_of_a_row(format_, examples):
-    batch = batches(examples, format_.rules.inventory, 3, seed=0)[0]
+    batch = batches(examples, format_.rules, 3, seed=0)[0]
     by_name = {name(e): e for e in examples}
     features = batch.features
     width, length = (features[f"{side}_input_tokens"].shape[1] for side in ("encoder", "decoder"))
@@ -51,26 +51,26 @@ def test_features_of_a_row(format_, examples):
 
 
 def test_lengths_fit_the_longest_row_or_are_fixed(format_, examples):
-    inventory = format_.rules.inventory
-    free = batches(examples, inventory, 12, seed=0)[0].features
+    rules = format_.rules
+    free = batches(examples, rules, 12, seed=0)[0].features
     assert max(len(e.turn.source) for e in examples) == 31
     assert free["encoder_input_tokens"].shape == (12, 64)
     assert max(len(e.actions) for e in examples) == 96
     assert free["decoder_input_tokens"].shape == (12, 96)
-    fixed = batches(examples, inventory, 4, seed=0, source_length=80, target_length=144)[0].features
+    fixed = batches(examples, rules, 4, seed=0, source_length=80, target_length=144)[0].features
     assert fixed["encoder_input_tokens"].shape == (4, 80)
     assert fixed["decoder_target_actions"].shape == (4, 144)
 
 
 def test_batches_depend_on_seed_and_number_only(format_, examples):
-    inventory = format_.rules.inventory
-    one, same, other = (batches(examples, inventory, 4, seed=s) for s in (7, 7, 8))
+    rules = format_.rules
+    one, same, other = (batches(examples, rules, 4, seed=s) for s in (7, 7, 8))
     assert [rows(one[i]) for i in (5, 0, 9)] == [rows(same[i]) for i in (5, 0, 9)]
     assert [one[i].names for i in range(3)] != [other[i].names for i in range(3)]
 
 
 def test_each_epoch_has_every_example_once_in_its_own_order(format_, examples):
-    dataset = batches(examples, format_.rules.inventory, 5, seed=3)
+    dataset = batches(examples, format_.rules, 5, seed=3)
     order = [n for i in range(24) for n in dataset[i].names]
     epochs = [order[i : i + len(examples)] for i in range(0, 120, len(examples))]
     assert len(examples) == 12  # 5 does not divide it: batches cross from epoch to epoch
@@ -81,7 +81,7 @@ def test_each_epoch_has_every_example_once_in_its_own_order(format_, examples):
 
 @pytest.mark.parametrize("start", [0, 4])
 def test_reading_ahead_starts_anywhere(format_, examples, start):
-    dataset = batches(examples, format_.rules.inventory, 4, seed=1)
+    dataset = batches(examples, format_.rules, 4, seed=1)
     read = [rows(b) for b in islice(read_ahead(dataset, start), 5)]
     assert read == [rows(dataset[i]) for i in range(start, start + 5)]
 
@@ -115,5 +115,5 @@ def test_fingerprint_tells_examples_apart(examples):
 
 
 def test_batches_of_one_example(format_, examples):
-    dataset = batches(examples[:1], format_.rules.inventory, 1, seed=0)
+    dataset = batches(examples[:1], format_.rules, 1, seed=0)
     assert next(read_ahead(dataset, 10**6)).names == (name(examples[0]),)

@@ -24,9 +24,7 @@ def setting(model, stories):
     format_ = model.format.make(model.tokenizer)
     examples, _ = training_examples(format_, stories)
     config = dataclasses.replace(model.config, dropout_rate=0.0)
-    dataset = batches(
-        examples, format_.rules.inventory, 8, seed=0, source_length=32, target_length=96
-    )
+    dataset = batches(examples, format_.rules, 8, seed=0, source_length=32, target_length=96)
     return config, format_.rules.inventory.ids, dataset[0].features
 
 

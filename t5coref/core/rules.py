@@ -1,0 +1,295 @@
+"""The table of a constraint: which action may follow in which mode, and what it does.
+
+A format lists its `Cell`s; `Rules.compile` makes arrays of them and refuses a table that promises
+what it cannot keep. `core/automaton.py` says what the entries mean for a `State`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from t5coref.core.errors import ConfigError
+from t5coref.core.symbols import Inventory
+
+# Modes that formats share; those of numbers follow from NUMBER on.
+TEXT, OPENED, DONE, NUMBER = range(4)
+
+NOTHING, NEW = -1, -2
+"""`Cell.given`: the action numbers no cluster; it numbers the next new one."""
+
+PIECE = -1
+"""Id of the copy action where a copied piece is written as itself (`Rules.literal`)."""
+
+
+class Guard(enum.IntFlag):
+    """What must hold for an action beside its place in the table."""
+
+    INSIDE = enum.auto()  # a mention is open
+    OUTSIDE = enum.auto()  # none is
+    ROOM = enum.auto()  # fewer mentions are open than may be
+    MORE = enum.auto()  # a piece that is no mark may be copied next
+    LAST = enum.auto()  # none may
+    BALANCED = enum.auto()  # MORE, or no mention is open
+    MARK = enum.auto()  # the action is the next mark of the source
+    MARKED = enum.auto()  # the source has a further mark
+    UNMARKED = enum.auto()  # it has none
+    SPELLABLE = enum.auto()  # a number that may be given can still be spelt
+    FITS = enum.auto()  # the number may be given to the innermost mention
+    KNOWN = enum.auto()  # the number belongs to a cluster that was numbered before
+
+
+class Effect(enum.IntFlag):
+    """What an action does beside moving to another mode."""
+
+    ADVANCE = enum.auto()  # the frontier moves behind the copied piece
+    OPENS = enum.auto()  # one more open mention
+    SHUTS = enum.auto()  # one less
+    COUNTS = enum.auto()  # the cluster counts as numbered
+    BEGINS = enum.auto()  # a cluster number begins
+    PASSES = enum.auto()  # the frontier moves behind the next mark
+    SPREADS = enum.auto()  # with nothing open, the frontier reaches up to the next mark
+
+
+class Cell(NamedTuple):
+    """One entry of the table: in `mode`, `action` leads to the mode `to`.
+
+    Attributes:
+      mode: a row.
+      action: a column.
+      to: the next mode.
+      guard: what must hold besides.
+      cost: by how much the action lengthens the shortest way to the end, itself included.
+      given: the cluster number that the innermost mention gets, NEW, or NOTHING.
+    """
+
+    mode: int
+    action: int
+    to: int
+    guard: Guard = Guard(0)
+    cost: int = 0
+    given: int = NOTHING
+
+
+class Due(NamedTuple):
+    """Steps that a source obliges to from the start: for each piece that is no mark, for a mark."""
+
+    piece: int
+    mark: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rules:
+    """Which action is legal when: immutable, compiled once per format and tokenizer.
+
+    M modes, A actions, N cluster numbers.
+
+    Attributes:
+      inventory: the actions; action `a` is written as vocabulary id `inventory.ids[a]`.
+      copy: the action that copies a piece of the source.
+      effect: `int32[A]`, flags of `Effect`.
+      next_mode: `int32[M, A]`, -1 = illegal whatever the rest of the state.
+      guard: `int32[M, A]`, flags of `Guard`.
+      slack_cost: `int32[M, A]`, see `Cell.cost`.
+      given: `int32[M, A]`, see `Cell.given`.
+      at_least: `int32[M, N + 1]`, the smallest cluster number >= column that can still be spelt
+        from this mode, N where there is none.
+      marks: vocabulary ids that divide a source; the last one of a source is `</s>`.
+      due: the steps that a source obliges to; (0, 0) = the rules do not promise to end.
+      spread: whether a mention may begin anywhere up to the next mark, or only right here.
+      literal: pieces of the source are written as themselves, so that anything of the vocabulary
+        may be written and scores are over all of it; else over the actions alone.
+      aliased: a copied piece that is also an action of the mode acts as that.
+      echoed: the decoder reads the copy action itself, not the piece that it stands for.
+      mixed: the decoder reads the mean of what is fed and what was written.
+      number_ids: the symbol that the decoder reads for cluster k where NEW was written, `[N]`;
+        empty where numbers are spelt.
+      twinned: mentions of one span get ascending numbers, see `State.twins`.
+      max_depth: how many mentions may be open at once.
+      max_clusters: N.
+      first_pledge: what the very first number costs more than later ones: while nothing has been
+        numbered only cluster 0 exists, and its spelling may be longer than the shortest.
+      twin_pledge: what the number of a span may cost more when the same span has just been closed
+        with another number: numbers of one span ascend, so only longer spellings may be left.
+    """
+
+    inventory: Inventory
+    copy: int
+    effect: np.ndarray
+    next_mode: np.ndarray
+    guard: np.ndarray
+    slack_cost: np.ndarray
+    given: np.ndarray
+    at_least: np.ndarray
+    marks: tuple[int, ...]
+    due: Due
+    max_depth: int
+    max_clusters: int
+    spread: bool = False
+    literal: bool = False
+    aliased: bool = False
+    echoed: bool = False
+    mixed: bool = False
+    number_ids: tuple[int, ...] = ()
+    twinned: bool = True
+    first_pledge: int = 0
+    twin_pledge: int = 0
+
+    @classmethod
+    def compile(
+        cls,
+        inventory: Inventory,
+        effects: Sequence[Effect],
+        cells: Iterable[Cell],
+        *,
+        at_least: np.ndarray | None = None,
+        **fields,
+    ) -> Rules:
+        """The rules of a list of cells; what is not listed is illegal.
+
+        Args:
+          inventory: the actions.
+          effects: what each of them does, `[A]`.
+          cells: the legal entries.
+          at_least: `int32[M, N + 1]` where numbers are spelt.
+          **fields: the other attributes.
+
+        Raises:
+          ConfigError: two cells for one entry, a mode without a row, a mode from which no way
+            leads to the end, or costs that are not those of the shortest way.
+        """
+        listed = list(cells)
+        modes = 1 + max(max(max(c.mode, c.to) for c in listed), DONE)
+        shape = (modes, len(inventory.ids))
+        arrays = {
+            "next_mode": np.full(shape, -1, np.int32),
+            "guard": np.zeros(shape, np.int32),
+            "slack_cost": np.zeros(shape, np.int32),
+            "given": np.full(shape, NOTHING, np.int32),
+        }
+        for c in listed:
+            at = c.mode, c.action
+            if arrays["next_mode"][at] >= 0:
+                name = inventory.names[c.action]
+                raise ConfigError(f"two cells for action {name!r} in mode {c.mode}; expected one")
+            for array, value in zip(arrays.values(), (c.to, c.guard, c.cost, c.given), strict=True):
+                array[at] = value
+        limit = fields["max_clusters"]
+        nothing = np.full((modes, limit + 1), limit, np.int32)
+        return cls(
+            inventory=inventory,
+            effect=np.asarray(effects, np.int32),
+            at_least=nothing if at_least is None else at_least,
+            **arrays,
+            **fields,
+        )
+
+    @property
+    def scored_ids(self) -> tuple[int, ...] | None:
+        """The vocabulary ids that scores are over, one a column; None = the whole vocabulary."""
+        return None if self.literal else self.inventory.ids
+
+    def __post_init__(self) -> None:
+        modes, actions = self.next_mode.shape
+        if actions != len(self.inventory.ids):
+            raise ConfigError(f"{actions} columns for {len(self.inventory.ids)} actions")
+        expected = {
+            "effect": (actions,),
+            "guard": (modes, actions),
+            "slack_cost": (modes, actions),
+            "given": (modes, actions),
+            "at_least": (modes, self.max_clusters + 1),
+        }
+        for name, shape in expected.items():
+            got = getattr(self, name).shape
+            if got != shape:
+                raise ConfigError(f"Rules.{name} has shape {got}; expected {shape}")
+        if self.twinned and not 1 <= self.max_depth <= 31:
+            raise ConfigError(f"max_depth is {self.max_depth}; expected 1..31 (one bit a level)")
+        if self.twinned and self.max_clusters < self.max_depth + 2:
+            raise ConfigError(
+                f"max_clusters is {self.max_clusters}; expected at least max_depth + 2 = "
+                f"{self.max_depth + 2}, so that mentions of one span can always differ"
+            )
+        self._check_ways()
+        if any(self.due):
+            self._check_costs()
+        for name in ("next_mode", *expected):
+            getattr(self, name).setflags(write=False)
+
+    def _check_ways(self) -> None:
+        """Every mode that can be reached has a row, and a way to the end."""
+        modes = len(self.next_mode)
+        if self.next_mode.max() >= modes:
+            raise ConfigError(f"mode {self.next_mode.max()} has no row; expected one of {modes}")
+        after = [set(row[row >= 0].tolist()) for row in self.next_mode]
+        reached, queue = {TEXT}, deque([TEXT])
+        while queue:
+            for mode in after[queue.popleft()] - reached:
+                reached.add(mode)
+                queue.append(mode)
+        ending = {m for m in reached if DONE in after[m]} | ({DONE} & reached)
+        if self.effect[self.copy] & Effect.ADVANCE and not self.spread:
+            ending |= {m for m in reached if self.next_mode[m, self.copy] >= 0}
+        while grown := {m for m in reached - ending if after[m] & ending}:
+            ending |= grown
+        if lost := sorted(reached - ending - {DONE}):
+            kind = "no row" if not after[lost[0]] else "no way to the end"
+            raise ConfigError(
+                f"mode {lost[0]} has {kind}; expected an action that leads towards the end of the "
+                "output from every mode that can be reached"
+            )
+
+    def _check_costs(self) -> None:
+        """The costs are differences of one potential: the shortest way from each mode to the end.
+
+        A step from mode m to n costs 1 - due + f(n) - f(m) + c for each mention that it opens
+        (- c where it closes one), f(TEXT) = 0 and c the price of an open mention. The values
+        f = a + b c follow from a walk over the table; entries met again must agree.
+        """
+        cells = [(int(m), int(a)) for m, a in np.argwhere(self.next_mode >= 0)]
+        by_mode: dict[int, list[int]] = {}
+        for m, a in cells:
+            by_mode.setdefault(m, []).append(a)
+        zero = Fraction(0), Fraction(0)
+        potential = {TEXT: zero, DONE: zero}
+        price: Fraction | None = None
+        queue = deque([TEXT])
+        claims = []
+        while queue:
+            m = queue.popleft()
+            for a in by_mode.get(m, []):
+                n = int(self.next_mode[m, a])
+                claim = self._claim(potential[m], m, a)
+                if n not in potential:
+                    potential[n] = claim
+                    queue.append(n)
+                claims.append((m, a, n, claim))
+        for m, a, n, claim in claims:
+            (c0, c1), (p0, p1) = claim, potential[n]
+            if c1 != p1 and price is None:
+                price = (p0 - c0) / (c1 - p1)
+            if excess := c0 - p0 + (c1 - p1) * (price or 0):
+                got = self.slack_cost[m, a]
+                raise ConfigError(
+                    f"action {self.inventory.names[a]!r} in mode {m} has slack cost {got}; "
+                    f"expected {got - excess}, what it adds to the shortest way to the end if the "
+                    "costs of the other cells are right"
+                )
+
+    def _claim(self, start: tuple[Fraction, Fraction], m: int, a: int):
+        """The potential of the mode after action `a`, as its cost in mode `m` has it."""
+        effect = int(self.effect[a])
+        due = self.due.piece if effect & Effect.ADVANCE else 0
+        due = self.due.mark if effect & Effect.PASSES else due
+        cost = int(self.slack_cost[m, a])
+        if m == OPENED and effect & Effect.OPENS:
+            cost -= self.twin_pledge
+        levels = bool(effect & Effect.OPENS) - bool(effect & Effect.SHUTS)
+        return start[0] + cost - 1 + due, start[1] - levels

@@ -1,0 +1,114 @@
+"""Guesses of what will be written next, from what was written in like places before.
+
+Speculative search feeds a row of guesses and keeps the prefix that holds, so a bad guess costs time
+and never changes an output. A place is what was just written, the pieces before and after it, and
+the depth; its guess is what was written there last, in any document. Cluster numbers are guesses
+from the same document alone. B rows, k guesses, H slots of the memory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from t5coref.core.rules import NUMBER
+from t5coref.decode.constraint import Source, State, Tables
+
+SLOTS = 1 << 16
+"""H, for each of the `ORDERS` kinds of place."""
+
+ORDERS = 3
+UNKNOWN = -1
+DEEP = 2  # depths from here on are one
+
+
+class Place(NamedTuple):
+    """Where something is about to be written, `[B]` or `[B, k]`.
+
+    Attributes:
+      written: the action before it.
+      piece: the piece of the source that was copied last.
+    """
+
+    written: Array
+    piece: Array
+
+    @classmethod
+    def first(cls, rows: int) -> Place:
+        """The place before the first action."""
+        nothing = jnp.full((rows,), UNKNOWN, jnp.int32)
+        return cls(nothing, nothing)
+
+
+def empty() -> Array:
+    """A memory without guesses, `int32[ORDERS * H]`."""
+    return jnp.full((ORDERS * SLOTS,), UNKNOWN, jnp.int32)
+
+
+def slots(row: Array, state: State, source: Source, place: Place, position: Array) -> Array:
+    """`int32[ORDERS]`: the memory's slots for a place, the most particular first.
+
+    Args:
+      row: `int32[]` number of the row, which tells the numbers of documents apart.
+      state: the state there.
+      source: the row's source.
+      place: what was before it.
+      position: `int32[]` of the next piece.
+    """
+    ahead = source.pieces[jnp.minimum(position, source.pieces.shape[0] - 1)]
+    depth = jnp.minimum(state.depth, DEEP)
+    numbering = state.mode >= NUMBER
+    common = (state.mode, place.written, depth, jnp.where(numbering, row, -1))
+    ahead = jnp.where(numbering, 0, ahead)
+    keys = (
+        (*common, place.piece, ahead),
+        (*common, jnp.zeros_like(ahead), ahead),
+        (*common, place.piece, jnp.zeros_like(ahead)),
+    )
+    hashes = [_hash(key) % SLOTS + order * SLOTS for order, key in enumerate(keys)]
+    return jnp.stack([h.astype(jnp.int32) for h in hashes])
+
+
+def _hash(values: tuple[Array, ...]) -> Array:
+    state = jnp.uint32(2166136261)
+    for value in values:
+        state = (state ^ value.astype(jnp.uint32)) * jnp.uint32(16777619)
+        state = state ^ (state >> 15)
+    return state
+
+
+def guess(memory: Array, where: Array, fallback: Array) -> Array:
+    """The action that the memory has for the first known of the slots `where` `int32[ORDERS]`."""
+    found = memory[where]
+    known = found != UNKNOWN
+    return jnp.where(jnp.any(known), found[jnp.argmax(known)], fallback)
+
+
+def fallback(tables: Tables, state: State) -> Array:
+    """A guess without memory: a copy if the mode has one, else its first action."""
+    there = tables.next_mode[state.mode] >= 0
+    return jnp.where(there[tables.copy], tables.copy, jnp.argmax(there)).astype(jnp.int32)
+
+
+def learn(memory: Array, where: Array, actions: Array, kept: Array) -> Array:
+    """The memory after the actions `int32[B, k]` at slots `int32[B, k, ORDERS]`, where `kept`."""
+    spots = jnp.where(kept[..., None], where, memory.shape[0])
+    values = jnp.broadcast_to(actions[..., None], where.shape)
+    return memory.at[spots.reshape(-1)].set(values.reshape(-1), mode="drop")
+
+
+def forced_columns(tables: Tables, forced: Array) -> Array:
+    """The columns of vocabulary ids `int32[B, P]`; -1 stays."""
+    if tables.literal:
+        return forced
+    by_id = tables.action_of[jnp.clip(forced, 0, tables.action_of.shape[0] - 1)]
+    return jnp.where(forced < 0, UNKNOWN, by_id)
+
+
+def column_of(tables: Tables, action: Array, piece: Array) -> Array:
+    """The column of an action, `piece` being the one that a copy would stand for."""
+    if not tables.literal:
+        return action
+    return jnp.where(action == tables.copy, piece, tables.ids[action])

@@ -1,0 +1,115 @@
+"""Outputs read back: which mentions a sequence of tags and pieces holds, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from t5coref.core.document import Confidence, Span
+from t5coref.core.segment import INSERTED
+from t5coref.linearize.base import Answer, Turn
+
+
+class Found(NamedTuple):
+    """A mention of an output: half-open piece offsets, its cluster's number, how sure it is."""
+
+    start: int
+    end: int
+    cluster: int
+    confidence: Confidence
+
+
+class Reading(NamedTuple):
+    """What one window's output says of the document.
+
+    Attributes:
+      clusters: of word spans, by cluster number.
+      confidences: of the spans; the surest, where a span was found twice.
+    """
+
+    clusters: list[list[Span]]
+    confidences: dict[Span, Confidence]
+
+
+@dataclass
+class Brackets:
+    """The open mentions while an output is read; any sequence can be read.
+
+    A mention without text or number is dropped, and so is one that is never closed.
+    """
+
+    pieces: list[int] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
+    _open: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def depth(self) -> int:
+        """Open mentions."""
+        return len(self._open)
+
+    def open(self, log_prob: float) -> None:
+        """A mention begins before the next piece."""
+        self._open.append((len(self.pieces), log_prob))
+
+    def close(self, cluster: int | None, end_log_prob: float, link_log_prob: float) -> None:
+        """The innermost mention ends behind the last piece."""
+        if not self._open:
+            return
+        start, begin_log_prob = self._open.pop()
+        if cluster is not None and start < len(self.pieces):
+            sure = Confidence(math.exp(begin_log_prob + end_log_prob), math.exp(link_log_prob))
+            self.found.append(Found(start, len(self.pieces), cluster, sure))
+
+
+def tokens(answer: Answer) -> Iterator[tuple[int, float]]:
+    """The answer's actions with their log-probabilities, 0 where no model chose."""
+    log_probs = answer.log_probs
+    sure = np.zeros(len(answer.actions)) if log_probs is None else log_probs
+    yield from zip(answer.actions.tolist(), sure.tolist(), strict=True)
+
+
+def to_words(turn: Turn, start: int, end: int) -> Span | None:
+    """The half-open word span of the pieces `start .. end - 1`; None if they touch no word."""
+    words = turn.word[start:end]
+    words = words[words != INSERTED]
+    return (int(words[0]), int(words[-1]) + 1) if len(words) else None
+
+
+def in_words(
+    turn: Turn, found: Iterable[Found], to_source: Callable[[int, int], Span | None]
+) -> Reading:
+    """The mentions as word spans; those without a word are dropped.
+
+    Args:
+      turn: the window.
+      found: mentions in offsets of the output's pieces.
+      to_source: the half-open span of the source's pieces for a span of the output's.
+    """
+    clusters: dict[int, list[Span]] = {}
+    confidences: dict[Span, Confidence] = {}
+    for m in found:
+        pieces = to_source(m.start, m.end)
+        span = to_words(turn, *pieces) if pieces else None
+        if span is not None:
+            clusters.setdefault(m.cluster, []).append(span)
+            confidences[span] = max(m.confidence, confidences.get(span, m.confidence))
+    return Reading([clusters[k] for k in sorted(clusters)], confidences)
+
+
+def aligned(matched: np.ndarray) -> Callable[[int, int], Span | None]:
+    """From output to source by an alignment: from the first to the last matched piece.
+
+    Args:
+      matched: `int32[output pieces]` source position of each, -1 where there is none.
+    """
+
+    def to_source(start: int, end: int) -> Span | None:
+        spots = matched[start:end]
+        spots = spots[spots >= 0]
+        return (int(spots[0]), int(spots[-1]) + 1) if len(spots) else None
+
+    return to_source

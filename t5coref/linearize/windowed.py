@@ -1,0 +1,154 @@
+"""What the formats of one output a window have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from t5coref.core.document import Annotation, Confidence, Document, Span
+from t5coref.core.errors import ConfigError
+from t5coref.core.rules import Rules
+from t5coref.core.segment import Pieces, check_window, merge, windows
+from t5coref.linearize import mentions as m
+from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
+from t5coref.linearize.reading import Reading
+
+STRICT, REFERENCE = "strict", "reference"
+
+
+class Written(NamedTuple):
+    """One gold action, and how many pieces of the source lie before what follows it."""
+
+    action: int
+    position: int
+
+
+class Windowed(ABC):
+    """A format whose answers are about one window of the document each.
+
+    Args:
+      tokenizer: with the format's symbols.
+      window: pieces of a window, `</s>` included.
+      stride: largest distance between the starts of windows; None = half a window.
+      suffixes: also make the shorter and shorter windows at the end of a document that the
+        published training data has.
+      min_mentions: smaller clusters are dropped on reading back (2 where a corpus has no
+        singletons).
+      max_clusters: clusters of a window.
+      max_depth: mentions open at once.
+      constraint: `strict` (every output ends and reads back) or `reference` (that of the published
+        checkpoints, looser).
+      carry: answer one window after the other; each begins with what was found in its overlap with
+        the ones before, so that clusters keep their numbers.
+
+    Raises:
+      ConfigError: numbers that leave no room, or symbols that the tokenizer lacks.
+    """
+
+    name: ClassVar[str]
+    symbols: ClassVar[tuple[str, ...]]
+    rules: Rules
+
+    def __init__(
+        self,
+        tokenizer: PieceEncoder,
+        *,
+        window: int = 2048,
+        stride: int | None = None,
+        suffixes: bool = False,
+        min_mentions: int = 1,
+        max_clusters: int = 500,
+        max_depth: int = 16,
+        constraint: str = STRICT,
+        carry: bool = False,
+    ):
+        self.tokenizer = tokenizer
+        self.window = window
+        self.stride = max(1, window // 2) if stride is None else stride
+        check_window(self.window, self.stride)
+        if constraint not in (STRICT, REFERENCE):
+            raise ConfigError(f"constraint {constraint!r}; expected {STRICT!r} or {REFERENCE!r}")
+        self.suffixes = suffixes
+        self.min_mentions = min_mentions
+        self.max_clusters = max_clusters
+        self.max_depth = max_depth
+        self.constraint = constraint
+        self.carry = carry
+        self.rules = self.make_rules()
+
+    @abstractmethod
+    def make_rules(self) -> Rules:
+        """The table of `self.constraint`."""
+
+    @abstractmethod
+    def write(self, turn: Turn, closings: list[tuple[m.Mention, int]]) -> list[Written]:
+        """The actions for mentions with their clusters' numbers, in closing order."""
+
+    @abstractmethod
+    def read(self, turn: Turn, answer: Answer) -> Reading:
+        """What the answer of one window says; any sequence can be read."""
+
+    def pieces(self, doc: Document) -> Pieces:
+        """The document as the windows cut it."""
+        return self.tokenizer.pieces(doc).clipped(min(self.window - 1, self.stride))
+
+    def feeds(self, turn: Turn, actions: Actions) -> np.ndarray:
+        """What the decoder reads back: the actions, unless a format says otherwise."""
+        del turn
+        return actions
+
+    def turns(self, doc: Document) -> Generator[list[Turn], list[Answer], Annotation]:
+        """One turn a window; the clusters of the windows are merged over shared spans."""
+        turns = self.split(doc)
+        if not turns:
+            return Annotation()
+        if not self.carry:
+            answers = yield turns
+            return self._merged(turns, answers)
+        answers = []
+        for i, turn in enumerate(turns):
+            known = turn
+            if i:
+                known = replace(turn, forced=self._carried(turns[:i], turn, answers))
+            answers += yield [known]
+        return self._merged(turns, answers)
+
+    def split(self, doc: Document) -> list[Turn]:
+        """The windows of a document."""
+        pieces = self.pieces(doc)
+        spans = windows(pieces, self.window, self.stride, suffixes=self.suffixes)
+        return m.window_turns(doc.doc_id, pieces, spans, self.tokenizer.eos_id)
+
+    def oracle(self, turn: Turn, gold: Annotation) -> Actions:
+        """The gold actions; crossing, too deep and too many mentions are left out."""
+        return np.asarray([w.action for w in self.write(turn, self._held(turn, gold))], np.int32)
+
+    def _held(self, turn: Turn, gold: Annotation) -> list[tuple[m.Mention, int]]:
+        held = m.nested(m.in_window(turn, gold), self.max_depth)
+        return m.numbered(held, self.max_clusters)
+
+    def _merged(self, turns: list[Turn], answers: list[Answer]) -> Annotation:
+        readings = [self.read(t, a) for t, a in zip(turns, answers, strict=True)]
+        confidences: dict[Span, Confidence] = {}
+        for reading in readings:
+            for span, sure in reading.confidences.items():
+                confidences[span] = max(sure, confidences.get(span, sure))
+        modelled = any(a.log_probs is not None for a in answers)
+        parts = [r.clusters for r in readings]
+        return merge(parts, self.min_mentions, confidences if modelled else None)
+
+    def _carried(self, before: list[Turn], turn: Turn, answers: list[Answer]) -> np.ndarray:
+        """The actions for what the turns before found within the overlap with this one."""
+        last = before[-1]
+        overlap = last.offset + len(last.source) - 1 - turn.offset
+        if overlap <= 0:
+            return np.zeros(0, np.int32)
+        found = merge([self.read(t, a).clusters for t, a in zip(before, answers, strict=True)])
+        seen = replace(turn, source=turn.source[:overlap], word=turn.word[:overlap])
+        script = self.write(turn, self._held(seen, found))
+        kept = [w.action for w in script if w.position <= overlap]
+        return np.asarray(kept, np.int32)
