@@ -24,14 +24,18 @@ exact).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from t5coref.nn.layers import Embed
 from t5coref.nn.stack import Decoder, Encoder, T5Config
 
-__all__ = ["T5", "T5Config"]
+__all__ = ["T5", "T5Config", "for_decoding"]
 
 
 class T5(nn.Module):
@@ -251,6 +255,26 @@ class T5(nn.Module):
         self.put_variable("cache", "cache_index", index if fresh else index + length)
         # The allocating call is made for the cache alone; T5X ignores its logits.
         return jnp.zeros((rows, length, logits.shape[-1])) if fresh else logits
+
+
+def for_decoding(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The unscanned parameters with the decoder's kernels transposed: same model, faster steps.
+
+    On CPUs, a `decode_step` of a few tokens is bound by reading these kernels, and reads them in
+    this order at twice the speed. Make it once, outside the loop; nothing else takes such a tree.
+
+    Raises:
+        ValueError: the layers are scanned.
+    """
+    if "layers" in params["decoder"]:
+        raise ValueError("expected unscanned parameters, got scanned ones; use unscan_params")
+    flat: Any = flatten_dict(params)
+    prepared = {}
+    for path, leaf in flat.items():
+        if path[0] == "decoder" and path[1] != "logits_dense" and path[-1] == "kernel":
+            path, leaf = (*path[:-1], "transposed"), leaf.T
+        prepared[path] = leaf
+    return unflatten_dict(prepared)
 
 
 def _outer(queries: jax.Array, keys: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import pytest
 from flax.linen import partitioning
 from flax.traverse_util import flatten_dict
 
-from t5coref.nn import T5, attention, scan_params, unscan_params
+from t5coref.nn import T5, attention, for_decoding, scan_params, unscan_params
 
 LAYER = """
 {at}/query/kernel (16, 12) embed joined_kv
@@ -327,6 +327,33 @@ def test_several_tokens_are_read_as_their_mean(make, tiny, batch, start, compile
     cache, step = start(tiny())
     got, _ = step(cache, pairs[:, :6], jnp.zeros((3,), jnp.int32))
     np.testing.assert_allclose(got[real[:, :6]], want[:, :6][real[:, :6]], atol=5e-6)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_parameters_for_decoding_are_the_same_model(make, tiny, batch, version, jit):
+    model, variables = make(tiny(version))
+
+    @jit
+    def decode(params, feeds):
+        variables = {"params": params}
+        encoded = model.apply(variables, batch.source, enable_dropout=False, method="encode")
+        _, state = model.apply(
+            variables, encoded, batch.source, 22, method="init_cache", mutable=["cache"]
+        )
+        return model.apply(
+            {**variables, **state},
+            feeds,
+            jnp.zeros((3,), jnp.int32),
+            method="decode_step",
+            mutable=["cache"],
+        )[0]
+
+    for k in (3, 22):  # fewer tokens than FEW, and more
+        want = decode(variables["params"], batch.feeds[:, :k])
+        got = decode(for_decoding(variables["params"]), batch.feeds[:, :k])
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    with pytest.raises(ValueError, match="use unscan_params"):
+        for_decoding(scan_params(variables["params"]))
 
 
 def test_tokens_beyond_the_cache_do_not_harm_it(tiny, batch, start):
