@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import sys
 from collections.abc import Iterator
+
+import numpy as np
 
 from t5coref import corpora, linearize
 from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
@@ -23,7 +26,8 @@ Prints every turn (model input and gold output) of annotated documents as one li
   doc_id, turn, offset   the document, the number of the turn, pieces before its first
   source                 the pieces that the encoder reads
   actions                what the decoder is scored on
-  feeds                  what the decoder reads back after each action
+  feeds                  what the decoder reads back after each action; pairs, where the
+                         embeddings of two pieces are averaged
 
 With --check the gold actions are turned back into clusters instead and scored against the gold
 clusters: the best that any model can reach with the format, per file and, on the last line, in
@@ -36,8 +40,9 @@ examples:
   t5coref linearize --format full-copy --corpus litbank emma.conll --tokenizer t5/spiece.model
   t5coref linearize --format full-copy --corpus gum dev/*.conllu --check --window 512
 
-The word rules `--pieces reference` are those of the published checkpoints, and the windows then go
-on to the end of a document in steps of the stride, as in the published training data.
+`--pieces reference` gives the targets of the published checkpoints, piece by piece: their word
+rules, their windows, which go on to the end of a document in steps of the stride, and their looser
+constraint, which shows in a few targets (docs/linearizations.md). `--pieces strict` is ours.
 """
 
 
@@ -45,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("files", metavar="FILE", nargs="*", help="annotated documents")
-    parser.add_argument("--list", action="store_true", help="name the formats and exit")
+    parser.add_argument("--list", action="store_true", help="describe the formats and exit")
     parser.add_argument("--format", default="full-copy", help="linearization (default: full-copy)")
     parser.add_argument("--corpus", help="format of the files (default: detect it)")
     parser.add_argument("--window", type=int, default=2048, metavar="N",
@@ -53,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stride", type=int, metavar="N",
                         help="most pieces from one window to the next (default: half)")  # fmt: skip
     parser.add_argument("--pieces", choices=("strict", "reference"), default="strict",
-                        help="how words become pieces (default: strict)")  # fmt: skip
+                        help="our targets or the published ones (default: strict)")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="print the round-trip score instead")
     parser.add_argument("--lenient", action="store_true", help="skip and count broken parts")
     parser.add_argument("--json", action="store_true", help="with --check: scores as JSON lines")
@@ -63,17 +68,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints turns or scores; returns the exit status."""
     if args.list:
-        print("\n".join(sorted(linearize.FORMATS)))
+        width = max(map(len, linearize.FORMATS))
+        for name, format_ in sorted(linearize.FORMATS.items()):
+            description = (inspect.getdoc(format_) or "").splitlines()[:1]
+            print(f"{name:{width}}", *description, sep="  ")
         return 0
     if not args.files:
         raise ConfigError("no FILE given; name at least one, or pass --list to see the formats")
-    tokenizer = find_tokenizer(args.tokenizer).with_word_rule(args.pieces)
+    symbols = linearize.named(args.format).symbols
+    tokenizer = find_tokenizer(args.tokenizer, symbols).with_word_rule(args.pieces)
     format_ = linearize.get(
         args.format,
         tokenizer,
         window=args.window,
         stride=args.stride,
         suffixes=args.pieces == "reference",
+        constraint=args.pieces,
     )
     report = Report()
     if args.check:
@@ -97,8 +107,8 @@ def _read(args: argparse.Namespace, path: str, report: Report) -> Iterator[Docum
 
 
 def _row(example: linearize.Example, tokenizer) -> dict[str, object]:
-    def pieces(tokens) -> list[str]:
-        return [tokenizer.piece(int(t)) for t in tokens]
+    def pieces(tokens) -> list:
+        return [tokenizer.piece(int(t)) if np.ndim(t) == 0 else pieces(t) for t in tokens]
 
     return {
         "doc_id": example.turn.doc_id,

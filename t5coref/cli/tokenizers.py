@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+from collections.abc import Sequence
 
 from t5coref.core.errors import ConfigError
+from t5coref.core.symbols import INTEGER_SYMBOLS
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
 
 VARIABLE = "T5COREF_TOKENIZER"
@@ -22,8 +24,12 @@ def add_tokenizer_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find_tokenizer(path: str | None) -> Tokenizer:
+def find_tokenizer(path: str | None, symbols: Sequence[str] = INTEGER_SYMBOLS) -> Tokenizer:
     """The tokenizer at `path`, in the environment variable, here, or in the shared data folder.
+
+    Args:
+      path: a SentencePiece model or its folder; None = look for one.
+      symbols: added symbols of the format that it is for.
 
     Raises:
       ConfigError: there is none.
@@ -34,7 +40,7 @@ def find_tokenizer(path: str | None) -> Tokenizer:
     places = [pathlib.Path(place) for place in tried if place]
     for place in places:
         if place.exists():
-            return Tokenizer(place)
+            return Tokenizer(place, symbols)
     raise ConfigError(
         f"no tokenizer at {', '.join(map(str, places))}; pass --tokenizer with the {MODEL_FILE} of "
         f"any T5 (it lies beside the weights of Hugging Face checkpoints) or set {VARIABLE}"

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 
 from t5coref.core.align import edit_alignment
-from t5coref.core.document import Span
 from t5coref.core.rules import NUMBER, OPENED, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import INTEGER_SYMBOLS
 from t5coref.linearize.base import Actions, Answer, Turn
@@ -115,10 +114,6 @@ class WholeText(Windowed):
         """Pieces are counted; where they are not those of the source, they are aligned with it."""
         read = self.integers.read(turn, answer, None if self.rules.literal else self.copy_id)
         if self.copy_id != PIECE or np.array_equal(read.pieces, turn.source[: len(read.pieces)]):
-            return in_words(turn, read.found, _same)
+            return in_words(turn, read.found)
         matched = edit_alignment(turn.source, np.asarray(read.pieces, np.int32))
         return in_words(turn, read.found, aligned(matched))
-
-
-def _same(start: int, end: int) -> Span:
-    return start, end

@@ -11,6 +11,6 @@ from t5coref.linearize.full import WholeText
 
 
 class FullCopy(WholeText):
-    """The full linearization with copy actions and integer clusters."""
+    """The whole source as copy actions; mentions in brackets, clusters as numbers."""
 
     name = "full-copy"

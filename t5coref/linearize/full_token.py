@@ -21,7 +21,7 @@ from t5coref.linearize.windowed import STRICT
 
 
 class FullToken(WholeText):
-    """The full linearization with the pieces themselves and integer clusters."""
+    """The whole source piece by piece; mentions in brackets, clusters as numbers."""
 
     name = "full-token"
     flags: ClassVar[dict[str, bool]] = {"literal": True}

@@ -14,7 +14,7 @@ from t5coref.linearize.full import WholeText
 
 
 class InputFeed(WholeText):
-    """The full linearization with copy actions whose feeds show the action beside the piece."""
+    """As full-copy; the decoder reads the mean of a piece and its copy action."""
 
     name = "input-feed"
     flags: ClassVar[dict[str, bool]] = {"mixed": True}

@@ -14,7 +14,7 @@ CLOSINGS = tuple(f"</m{k}>" for k in range(LIMIT))
 
 
 class IntegerFree(ClusterSymbols):
-    """The full linearization with a closing symbol for each cluster."""
+    """As full-copy, but one closing symbol says a mention's cluster."""
 
     name = "integer-free"
     symbols = ("<speaker>", "</speaker>", "<m>", "<copy>", "</new>", *CLOSINGS)

@@ -13,7 +13,7 @@ CLUSTERS = tuple(f"<c{k}>" for k in range(LIMIT))
 
 
 class IntegerFreeEnd(ClusterSymbols):
-    """The full linearization with an end tag and then a symbol for each cluster."""
+    """As integer-free, with an end tag before the symbol of the cluster."""
 
     name = "integer-free-end"
     symbols = ("<speaker>", "</speaker>", "<m>", "</m>", "<copy>", "</new>", *CLUSTERS)

@@ -129,8 +129,8 @@ class Integers:
             elif copy_id is None or token in (copy_id, end_id):
                 read.pieces.append(token)
                 number = None
-                done = token == end_id or len(read.pieces) == len(turn.source)
-                if done:
+                copied = copy_id is not None and len(read.pieces) == len(turn.source)
+                if copied or token == end_id:
                     break
         return read
 

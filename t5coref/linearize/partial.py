@@ -2,8 +2,8 @@
 
 Zhang, Wiseman, Stratos (EMNLP 2023), the partial linearization. Outputs are short, so a mention's
 place has to be found again: the strict constraint writes only text that the sentence still has, in
-its order, and reading back aligns the output with the source. `partial-unmarked` has no sentence
-marks; the text of the whole window is one stretch.
+its order, and reading back finds it there; other output is aligned with the source.
+`partial-unmarked` has no sentence marks; the whole window is like one sentence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from t5coref.core.rules import (
     Guard,
     Rules,
 )
-from t5coref.core.segment import Pieces
+from t5coref.core.segment import INSERTED, Pieces
 from t5coref.core.symbols import INTEGER_SYMBOLS
 from t5coref.linearize.base import Answer, Turn
 from t5coref.linearize.full_token import without_separator
@@ -42,7 +42,7 @@ from t5coref.linearize.integers import (
     strict_rules,
 )
 from t5coref.linearize.mentions import Mention
-from t5coref.linearize.reading import Reading, aligned, in_words
+from t5coref.linearize.reading import Found, Reading, aligned, in_words, outermost
 from t5coref.linearize.windowed import REFERENCE, STRICT, Windowed, Written
 
 # Modes of the published constraint beside TEXT, which is outside of sentences.
@@ -50,7 +50,7 @@ INNER, INNER_NUMBER, OUTER_NUMBER = NUMBER, NUMBER + 1, NUMBER + 2
 
 
 class Partial(Windowed):
-    """Mentions alone, between sentence marks that the source has as well."""
+    """Mentions alone, between the sentence marks of the source."""
 
     name: ClassVar[str] = "partial"
     symbols: ClassVar[tuple[str, ...]] = (*INTEGER_SYMBOLS, "<sentence>", "</sentence>")
@@ -136,13 +136,14 @@ class Partial(Windowed):
             pieces = without_separator(self.tokenizer, pieces)
         return pieces.marked(*self.sentence_marks) if self.sentence_marks else pieces
 
+    def holds(self, turn: Turn, mention: Mention) -> bool:
+        """See `Windowed.holds`; the strict constraint keeps mentions within sentences."""
+        inside = turn.source[mention.start : mention.end]
+        return self.constraint != STRICT or not np.isin(inside, self.sentence_marks).any()
+
     def write(self, turn: Turn, closings: list[tuple[Mention, int]]) -> list[Written]:
-        """See `Windowed.write`; a mention that spans a sentence mark is left out if strict."""
+        """See `Windowed.write`."""
         marks = np.isin(turn.source, self.sentence_marks)
-        if self.constraint == STRICT:
-            closings = [(m, k) for m, k in closings if not marks[m.start : m.end].any()]
-            order = {k: i for i, k in enumerate(dict.fromkeys(k for _, k in closings))}
-            closings = [(m, order[k]) for m, k in closings]
         length = len(turn.source)
         opening, closing = spots(length, closings)
         depth, out = 0, []
@@ -157,15 +158,21 @@ class Partial(Windowed):
         return out
 
     def read(self, turn: Turn, answer: Answer) -> Reading:
-        """Aligns the pieces of the output with those of the source, sentence by sentence.
+        """Finds the text of the output in the source.
 
-        Where the numbers of sentences differ, the whole output is aligned with the whole source.
+        Under the strict constraint every outermost mention is a stretch of it: the last one before
+        the next mention's. Other output is aligned sentence by sentence, or as a whole where the
+        numbers of sentences differ.
         """
         read = self.integers.read(turn, answer, None)
         pieces = np.asarray(read.pieces, np.int32)
         cuts = [self._starts(turn.source), self._starts(pieces)]
         if len(cuts[0]) != len(cuts[1]):
             cuts = [[0], [0]]
+        elif self.constraint == STRICT:
+            placed = self._placed(turn, pieces, read.found)
+            if placed is not None:
+                return in_words(turn, read.found, aligned(placed))
         matched = np.full(len(pieces), -1, np.int32)
         bounds = [
             zip(starts, [*starts[1:], len(row)], strict=True)
@@ -176,6 +183,31 @@ class Partial(Windowed):
             matched[at:to] = np.where(part >= 0, part + low, -1)
         return in_words(turn, read.found, aligned(matched))
 
+    def _placed(self, turn: Turn, pieces: np.ndarray, found: list[Found]) -> np.ndarray | None:
+        """The source position of each piece of a mark or mention, from the last one to the first.
+
+        None if they have no places: each before the next one's, mentions as whole words.
+        """
+        changes = np.diff(turn.word, prepend=INSERTED - 1, append=INSERTED - 1) != 0
+        begins, ends = (row & (turn.word != INSERTED) for row in (changes[:-1], changes[1:]))
+        is_mark = np.isin(pieces, self.rules.marks)
+        stretches = [*outermost(found), *((i, i + 1) for i in np.flatnonzero(is_mark).tolist())]
+        matched = np.full(len(pieces), -1, np.int32)
+        limit = len(turn.source)
+        for at, to in sorted(stretches, reverse=True):
+            text = pieces[at:to]
+            for start in range(limit - len(text), -1, -1):
+                end = start + len(text)
+                if (is_mark[at] or (begins[start] and ends[end - 1])) and np.array_equal(
+                    turn.source[start:end], text
+                ):
+                    break
+            else:
+                return None
+            matched[at:to] = np.arange(start, end)
+            limit = start
+        return matched
+
     def _starts(self, row: np.ndarray) -> list[int]:
         """Where the sentences of a row begin; the first one begins at 0."""
         found = np.flatnonzero(np.isin(row, self.sentence_marks[:1])).tolist()
@@ -183,7 +215,7 @@ class Partial(Windowed):
 
 
 class PartialUnmarked(Partial):
-    """Mentions alone, in the order of the text, without sentence marks."""
+    """Mentions alone, without sentence marks."""
 
     name = "partial-unmarked"
     symbols = INTEGER_SYMBOLS

@@ -65,6 +65,15 @@ class Brackets:
             self.found.append(Found(start, len(self.pieces), cluster, sure))
 
 
+def outermost(found: Iterable[Found]) -> list[Span]:
+    """The half-open spans of the mentions that lie within no other, in order."""
+    out: list[Span] = []
+    for m in sorted(found, key=lambda m: (m.start, -m.end)):
+        if not out or m.start >= out[-1][1]:
+            out.append((m.start, m.end))
+    return out
+
+
 def tokens(answer: Answer) -> Iterator[tuple[int, float]]:
     """The answer's actions with their log-probabilities, 0 where no model chose."""
     log_probs = answer.log_probs
@@ -80,19 +89,22 @@ def to_words(turn: Turn, start: int, end: int) -> Span | None:
 
 
 def in_words(
-    turn: Turn, found: Iterable[Found], to_source: Callable[[int, int], Span | None]
+    turn: Turn,
+    found: Iterable[Found],
+    to_source: Callable[[int, int], Span | None] | None = None,
 ) -> Reading:
     """The mentions as word spans; those without a word are dropped.
 
     Args:
       turn: the window.
       found: mentions in offsets of the output's pieces.
-      to_source: the half-open span of the source's pieces for a span of the output's.
+      to_source: the half-open span of the source's pieces for a span of the output's; None = they
+        are the same.
     """
     clusters: dict[int, list[Span]] = {}
     confidences: dict[Span, Confidence] = {}
     for m in found:
-        pieces = to_source(m.start, m.end)
+        pieces = to_source(m.start, m.end) if to_source else (m.start, m.end)
         span = to_words(turn, *pieces) if pieces else None
         if span is not None:
             clusters.setdefault(m.cluster, []).append(span)

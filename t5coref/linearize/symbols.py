@@ -159,19 +159,21 @@ class ClusterSymbols(Windowed):
     def read(self, turn: Turn, answer: Answer) -> Reading:
         """Copies are counted; what follows that of `</s>` is not read."""
         read, entities = Brackets(), 0
-        ended: float | None = None if self._end is not None else 0.0
+        open_ended = 0.0 if self._end is None else None
+        ended = open_ended
         for token, log_prob in tokens(answer):
+            if token == self._end:
+                ended = log_prob
+                continue
             if token == self._copy:
                 read.pieces.append(token)
                 if len(read.pieces) == len(turn.source):
                     break
             elif token == self._open:
                 read.open(log_prob)
-            elif token == self._end:
-                ended = log_prob
             elif (token == self._new or token in self._number) and ended is not None:
                 number = self._number.get(token, entities)
                 entities = max(entities, number + 1)
                 read.close(number, ended, log_prob)
-                ended = None if self._end is not None else 0.0
-        return in_words(turn, read.found, lambda start, end: (start, end))
+            ended = open_ended
+        return in_words(turn, read.found)

@@ -17,7 +17,7 @@ from t5coref.linearize.integers import SPELL
 
 
 class Tagging(WholeText):
-    """The full linearization as tags around copy actions that are fed back as they are."""
+    """As full-copy; the decoder reads the copy actions as they are."""
 
     name = "tagging"
     flags: ClassVar[dict[str, bool]] = {"echoed": True}

@@ -104,18 +104,15 @@ class Windowed(ABC):
     def turns(self, doc: Document) -> Generator[list[Turn], list[Answer], Annotation]:
         """One turn a window; the clusters of the windows are merged over shared spans."""
         turns = self.split(doc)
-        if not turns:
-            return Annotation()
-        if not self.carry:
-            answers = yield turns
-            return self._merged(turns, answers)
-        answers = []
-        for i, turn in enumerate(turns):
-            known = turn
-            if i:
-                known = replace(turn, forced=self._carried(turns[:i], turn, answers))
-            answers += yield [known]
-        return self._merged(turns, answers)
+        readings: list[Reading] = []
+        modelled = False
+        for asked in [[t] for t in turns] if self.carry else filter(None, [turns]):
+            if readings:
+                asked = [self._continued(turns[len(readings) - 1], asked[0], readings)]
+            answers = yield asked
+            readings += [self.read(t, a) for t, a in zip(asked, answers, strict=True)]
+            modelled = modelled or any(a.log_probs is not None for a in answers)
+        return self._merged(readings, modelled)
 
     def split(self, doc: Document) -> list[Turn]:
         """The windows of a document."""
@@ -127,28 +124,30 @@ class Windowed(ABC):
         """The gold actions; crossing, too deep and too many mentions are left out."""
         return np.asarray([w.action for w in self.write(turn, self._held(turn, gold))], np.int32)
 
-    def _held(self, turn: Turn, gold: Annotation) -> list[tuple[m.Mention, int]]:
-        held = m.nested(m.in_window(turn, gold), self.max_depth)
-        return m.numbered(held, self.max_clusters)
+    def holds(self, turn: Turn, mention: m.Mention) -> bool:
+        """Whether the format can express a mention of the window; brackets express all."""
+        del turn, mention
+        return True
 
-    def _merged(self, turns: list[Turn], answers: list[Answer]) -> Annotation:
-        readings = [self.read(t, a) for t, a in zip(turns, answers, strict=True)]
+    def _held(self, turn: Turn, gold: Annotation) -> list[tuple[m.Mention, int]]:
+        held = [mention for mention in m.in_window(turn, gold) if self.holds(turn, mention)]
+        return m.numbered(m.nested(held, self.max_depth), self.max_clusters)
+
+    def _merged(self, readings: list[Reading], modelled: bool) -> Annotation:
         confidences: dict[Span, Confidence] = {}
         for reading in readings:
             for span, sure in reading.confidences.items():
-                confidences[span] = max(sure, confidences.get(span, sure))
-        modelled = any(a.log_probs is not None for a in answers)
+                # What a window has to begin with is not its own choice: the first one counts.
+                known = confidences.get(span, sure)
+                confidences[span] = known if self.carry else max(known, sure)
         parts = [r.clusters for r in readings]
         return merge(parts, self.min_mentions, confidences if modelled else None)
 
-    def _carried(self, before: list[Turn], turn: Turn, answers: list[Answer]) -> np.ndarray:
-        """The actions for what the turns before found within the overlap with this one."""
-        last = before[-1]
-        overlap = last.offset + len(last.source) - 1 - turn.offset
-        if overlap <= 0:
-            return np.zeros(0, np.int32)
-        found = merge([self.read(t, a).clusters for t, a in zip(before, answers, strict=True)])
+    def _continued(self, last: Turn, turn: Turn, readings: list[Reading]) -> Turn:
+        """The turn, which has to begin with what was found before in its overlap with `last`."""
+        overlap = max(0, last.offset + len(last.source) - 1 - turn.offset)
+        found = merge([r.clusters for r in readings])
         seen = replace(turn, source=turn.source[:overlap], word=turn.word[:overlap])
-        script = self.write(turn, self._held(seen, found))
+        script = self.write(turn, self._held(seen, found)) if overlap else []
         kept = [w.action for w in script if w.position <= overlap]
-        return np.asarray(kept, np.int32)
+        return replace(turn, forced=np.asarray(kept, np.int32))
