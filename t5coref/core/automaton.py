@@ -135,7 +135,7 @@ def given_number(rules: Rules, state: State, action: int) -> int:
 
 def cost(rules: Rules, state: State, action: int) -> int:
     """By how much `action` would lower the slack."""
-    effect = rules.effect[action]
+    effect = int(rules.effect[action])
     total = int(rules.slack_cost[state.mode, action])
     if effect & Effect.OPENS and state.entities == 0 and state.depth == 0:
         total += rules.first_pledge
@@ -151,7 +151,7 @@ def _admitted(rules: Rules, state: State, action: int, source: Source) -> bool:
     to = int(rules.next_mode[state.mode, action])
     if to < 0 or cost(rules, state, action) > state.slack:
         return False
-    guard = rules.guard[state.mode, action]
+    guards = Guard(int(rules.guard[state.mode, action]))
     more = any(not source.is_mark(p) for p in state.frontier)
     mark = source.next_mark[min(state.frontier)]
     marked = mark < len(source.pieces)
@@ -171,7 +171,7 @@ def _admitted(rules: Rules, state: State, action: int, source: Source) -> bool:
         Guard.FITS: state.floor <= number <= high,
         Guard.KNOWN: number < state.entities,
     }
-    return all(fine for flag, fine in holds.items() if guard & flag)
+    return all(holds[guard] for guard in guards)
 
 
 def legal_tokens(rules: Rules, state: State, source: Source) -> set[int]:
@@ -188,7 +188,7 @@ def legal_tokens(rules: Rules, state: State, source: Source) -> set[int]:
 def step(rules: Rules, state: State, token: int, source: Source) -> State:
     """The state after a legal `token`."""
     action = action_of(rules, state, token, source)
-    effect = rules.effect[action]
+    effect = int(rules.effect[action])
     mode = int(rules.next_mode[state.mode, action])
     slack = state.slack - cost(rules, state, action)
     frontier, depth, entities = state.frontier, state.depth, state.entities
@@ -217,7 +217,7 @@ def step(rules: Rules, state: State, token: int, source: Source) -> State:
             is_twin = twins >> depth & 1
             floor = given_number(rules, state, action) + 1 if is_twin else 0
             twins &= ~(1 << depth)
-    if effect & Effect.SPREADS and depth == 0:
+    if rules.spread and effect & Effect.SPREADS and depth == 0:
         frontier = source.to_mark(min(frontier))
     return State(mode, frontier, depth, entities, slack, twins, floor)
 

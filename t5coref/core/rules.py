@@ -162,10 +162,10 @@ class Rules:
 
         Raises:
           ConfigError: two cells for one entry, a mode without a row, a mode from which no way
-            leads to the end, or costs that are not those of the shortest way.
+            leads to the end, or costs or pledges that are not those of the shortest way.
         """
         listed = list(cells)
-        modes = 1 + max(max(max(c.mode, c.to) for c in listed), DONE)
+        modes = 1 + max([DONE, *(max(c.mode, c.to) for c in listed)])
         shape = (modes, len(inventory.ids))
         arrays = {
             "next_mode": np.full(shape, -1, np.int32),
@@ -220,6 +220,7 @@ class Rules:
         self._check_ways()
         if any(self.due):
             self._check_costs()
+            self._check_free_ways()
         for name in ("next_mode", *expected):
             getattr(self, name).setflags(write=False)
 
@@ -236,7 +237,10 @@ class Rules:
                 queue.append(mode)
         ending = {m for m in reached if DONE in after[m]} | ({DONE} & reached)
         if self.effect[self.copy] & Effect.ADVANCE and not self.spread:
-            ending |= {m for m in reached if self.next_mode[m, self.copy] >= 0}
+            # The copy of the last mark ends the output, where marks may be copied.
+            copies = self.next_mode[:, self.copy] >= 0
+            copies &= self.guard[:, self.copy] & Guard.MORE == 0
+            ending |= {m for m in reached if copies[m]}
         while grown := {m for m in reached - ending if after[m] & ending}:
             ending |= grown
         if lost := sorted(reached - ending - {DONE}):
@@ -281,6 +285,43 @@ class Rules:
                     f"action {self.inventory.names[a]!r} in mode {m} has slack cost {got}; "
                     f"expected {got - excess}, what it adds to the shortest way to the end if the "
                     "costs of the other cells are right"
+                )
+
+    def _check_free_ways(self) -> None:
+        """The shortest way costs nothing: text goes on, and opening a mention paid for its end.
+
+        A number that may always be given closes a mention for nothing; the first of all numbers
+        costs `first_pledge`, and no number costs more than `twin_pledge`.
+        """
+        onward = self.effect & (Effect.ADVANCE | Effect.PASSES) != 0
+        for mode in sorted({TEXT, OPENED} & {TEXT, *self.next_mode.flat}):
+            if not (onward & (self.next_mode[mode] >= 0) & (self.slack_cost[mode] == 0)).any():
+                raise ConfigError(
+                    f"mode {mode} has no slack cost of 0 for going on in the source; expected one, "
+                    "as the shortest output does"
+                )
+        staying = ~onward & (self.effect & Effect.OPENS == 0)
+        spent, closing = {TEXT: 0}, {}
+        queue = deque([TEXT])
+        while queue:
+            mode = queue.popleft()
+            for a in np.flatnonzero(staying & (self.next_mode[mode] >= 0)).tolist():
+                to = int(self.next_mode[mode, a])
+                total = spent[mode] + int(self.slack_cost[mode, a])
+                if self.effect[a] & Effect.SHUTS:
+                    given = max(0, int(self.given[mode, a]))  # NEW may be the first
+                    closing[given] = min(total, closing.get(given, total))
+                elif total < spent.get(to, total + 1):
+                    spent[to] = total
+                    queue.append(to)
+        if closing:
+            first = closing.get(0, max(closing.values()))
+            got = min(first, closing.get(1, first)), first, max(closing.values())
+            expected = 0, self.first_pledge, self.twin_pledge
+            if got != expected:
+                raise ConfigError(
+                    "closing a mention costs {}, for the first time {}, with a costly number {}; "
+                    "expected {}, first_pledge = {} and twin_pledge = {}".format(*got, *expected)
                 )
 
     def _claim(self, start: tuple[Fraction, Fraction], m: int, a: int):

@@ -110,7 +110,8 @@ def beam(
         wanted = forced[:, loop.t]
         bound = wanted >= 0
         columns = jnp.arange(width, dtype=jnp.int32)
-        allowed &= ~bound[:, None, None] | (columns[None, None, :] == wanted[:, None, None])
+        only = columns[None, None, :] == wanted[:, None, None]
+        allowed = jnp.where(bound[:, None, None], only, allowed)
         everywhere, among = log_probs(logits.astype(jnp.float32), allowed)
         gained = jnp.where(bound[:, None, None], 0.0, everywhere)
         totals = jnp.where(allowed, loop.total[..., None] + gained, NEVER)

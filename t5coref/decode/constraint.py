@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from t5coref.core.rules import DONE, NEW, OPENED, TEXT, Due, Effect, Guard, Rules
@@ -57,12 +58,12 @@ class Tables:
     @classmethod
     def of(cls, rules: Rules) -> Tables:
         """The arrays of `rules`, on the default device."""
-        ids = jnp.asarray(rules.inventory.ids, jnp.int32)
-        by_id = jnp.full(max(rules.inventory.ids) + 1, -1, jnp.int32)
-        actions = jnp.arange(len(ids), dtype=jnp.int32)
+        ids = np.asarray(rules.inventory.ids, np.int32)
+        by_id = np.full(ids.max() + 1, -1, np.int32)
+        by_id[ids[ids >= 0]] = np.flatnonzero(ids >= 0)
         made = {
-            "ids": ids,
-            "action_of": by_id.at[jnp.where(ids < 0, len(by_id), ids)].set(actions, mode="drop"),
+            "ids": jnp.asarray(ids),
+            "action_of": jnp.asarray(by_id),
             "number_ids": jnp.asarray(rules.number_ids or (0,), jnp.int32),
             "copy_id": rules.inventory.ids[rules.copy],
         }

@@ -102,7 +102,7 @@ class ClusterSymbols(Windowed):
         return [
             *copying,
             *opening,
-            Cell(self.choosing, NEW_CLUSTER, TEXT, inside, given=NEW),
+            Cell(self.choosing, NEW_CLUSTER, TEXT, inside | Guard.FITS, given=NEW),
             *(Cell(self.choosing, FIRST + k, TEXT, known, given=k) for k in numbers),
         ]
 

@@ -1,0 +1,95 @@
+"""Formats made small, sources for them, and walks along their rules."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from t5coref.core import automaton
+from t5coref.core.automaton import DONE, Source
+from t5coref.linearize import FORMATS, get
+from t5coref.tokenizer import Tokenizer
+
+NAMES = sorted(FORMATS)
+CASES = [(name, constraint) for name in NAMES for constraint in ("strict", "reference")]
+IDS = [f"{name}-{constraint}" for name, constraint in CASES]
+
+SMALL = {"window": 40, "max_clusters": 12, "max_depth": 4}
+
+
+class Respelled(Tokenizer):
+    """Numbers of unlike lengths: the first is longer than the second, one goes on another."""
+
+    spellings = {"0": "▁ 0", "1": "1", "2": "2", "3": "1 ▁ 3"}
+
+    def encode(self, text):
+        if text not in self.spellings:
+            return super().encode(text)
+        return [self._sp.piece_to_id(p) for p in self.spellings[text].split()]
+
+
+def make(tokenizer, name, constraint="strict", *, kind=Tokenizer, **options):
+    """The format `name`, with its own symbols behind the vocabulary of `tokenizer`."""
+    own = kind(tokenizer.model, FORMATS[name].symbols)
+    return get(name, own, constraint=constraint, **SMALL | options)
+
+
+def random_source(rng, lin, longest):
+    """Pieces of a source with `</s>`; repeated ones, digits, and what else a text may hold."""
+    encode, rules = lin.tokenizer.encode, lin.rules
+    alphabet = [*encode("aon")[1:], *encode("17")]
+    if rules.aliased or not rules.literal:
+        alphabet.append(encode("|")[-1])
+    if rules.aliased and rules.literal:
+        alphabet += encode("0")
+    marks = getattr(lin, "sentence_marks", ())
+    length = int(rng.integers(1, longest + 1))
+    if not marks:
+        return np.append(rng.choice(alphabet, length - 1), 1).astype(np.int32)
+    pieces = []
+    while len(pieces) < length - 1:
+        pieces += [marks[0], *rng.choice(alphabet, rng.integers(0, 5)), marks[1]]
+    cut = rng.integers(0, 2)  # a window may begin inside of a sentence, and end there
+    return np.append(pieces[cut : cut + length - 1], 1).astype(np.int32)
+
+
+def padded(sources, width):
+    """`int32[B, width]`."""
+    out = np.zeros((len(sources), width), np.int32)
+    for row, pieces in zip(out, sources, strict=True):
+        row[: len(pieces)] = pieces
+    return out
+
+
+def weighted(rng, rules, options):
+    """One of the legal tokens; tags twice as likely as pieces, so that walks nest deeply."""
+    options = sorted(options)
+    tags = [t for t in options if rules.inventory.index.get(t, rules.copy) != rules.copy]
+    return int(rng.choice([*options, *tags, *tags]))
+
+
+def walk(rng, rules, source: Source, budget):
+    """(state, legal tokens, token) at each step of a random walk; token None behind the last."""
+    state = automaton.initial(rules, source, budget)
+    for _ in range(budget):
+        options = automaton.legal_tokens(rules, state, source)
+        if state.mode == DONE or not options:
+            break
+        token = weighted(rng, rules, options)
+        yield state, options, token
+        state = automaton.step(rules, state, token, source)
+    yield state, automaton.legal_tokens(rules, state, source), None
+
+
+def follow(rules, source: Source, tokens, budget=200):
+    """The state behind tokens, each of which has to be legal."""
+    state = automaton.initial(rules, source, budget)
+    for i, token in enumerate(tokens):
+        options = automaton.legal_tokens(rules, state, source)
+        assert token in options, (i, token, options, state)
+        state = automaton.step(rules, state, token, source)
+    return state
+
+
+def fed_first(feeds):
+    """What `automaton.feed` gives of a format's feeds: of two columns the first."""
+    return feeds[:, 0] if feeds.ndim == 2 else feeds
