@@ -57,7 +57,8 @@ class Dense(nn.Module):
     def __call__(self, inputs: jax.Array, columns: jax.Array | None = None) -> jax.Array:
         """Maps `[..., in]` to `[..., features]`, or to `[..., A]` for the `columns` int32[A]."""
         if self.has_variable("params", "transposed"):
-            return self._from_the_left(inputs, self.get_variable("params", "transposed"))
+            transposed = self.get_variable("params", "transposed").astype(self.dtype)
+            return _times_transposed(inputs.astype(self.dtype), transposed)
         kernel = param_with_axes(
             "kernel", self.kernel_init, (inputs.shape[-1], self.features), axes=self.axes
         )
@@ -65,14 +66,25 @@ class Dense(nn.Module):
             kernel = jnp.take(kernel, columns, axis=1)
         return jnp.dot(inputs.astype(self.dtype), kernel.astype(self.dtype))
 
-    def _from_the_left(self, inputs: jax.Array, transposed: jax.Array) -> jax.Array:
-        tokens = inputs.reshape(-1, inputs.shape[-1]).astype(self.dtype)
-        transposed = transposed.astype(self.dtype)
-        if tokens.shape[0] <= FEW:
-            outputs = jnp.dot(transposed, tokens.T).T
-        else:
-            outputs = jnp.dot(tokens, transposed.T)
-        return outputs.reshape(*inputs.shape[:-1], self.features)
+
+def _times_transposed(inputs: jax.Array, transposed: jax.Array) -> jax.Array:
+    """`[..., in]` times the transpose of `[out, in]`, in the order that is fast on the platform."""
+    tokens = inputs.reshape(-1, inputs.shape[-1])
+
+    def from_the_right(tokens, transposed):
+        return jnp.dot(tokens, transposed.T)
+
+    def from_the_left(tokens, transposed):
+        # Without the barrier, XLA folds the outer transpose into the product and swaps it back.
+        return jax.lax.optimization_barrier(jnp.dot(transposed, tokens.T)).T
+
+    if 1 < tokens.shape[0] <= FEW:
+        outputs = jax.lax.platform_dependent(
+            tokens, transposed, cpu=from_the_left, default=from_the_right
+        )
+    else:
+        outputs = from_the_right(tokens, transposed)
+    return outputs.reshape(*inputs.shape[:-1], transposed.shape[0])
 
 
 class LayerNorm(nn.Module):
