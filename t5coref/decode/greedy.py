@@ -8,6 +8,7 @@ choice of step-by-step search at its place. Letters as in `search.py`.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -116,12 +117,12 @@ def greedy(
         walk = _walk(tables, source, forced, loop.memory, row, k)
         logits, carry = next_logits(loop.carry, walk.token, row.length, None)
         made = _choose(tables, source, forced, row, walk, logits.astype(jnp.float32), width)
-        going = alive(row)
-        kept = jnp.where(going, jnp.minimum(made.kept, max_steps - row.length), 0)
+        open_ = alive(row)
+        kept = jnp.where(open_, jnp.minimum(made.kept, max_steps - row.length), 0)
         holds = jnp.arange(k, dtype=jnp.int32)[None, :] < kept[:, None]
-        yielded = jnp.sum(kept) / jnp.maximum(jnp.sum(going), 1)
+        yielded = jnp.sum(kept) / jnp.maximum(jnp.sum(open_), 1)
         return _Loop(
-            row=jax.tree.map(lambda new, old: _where(going, new, old), made.row._replace(
+            row=jax.tree.map(lambda new, old: _where(open_, new, old), made.row._replace(
                 length=row.length + kept,
                 score=row.score + jnp.sum(jnp.where(holds, made.gained, 0.0), axis=1),
             ), row),
@@ -133,13 +134,25 @@ def greedy(
             run=MEMORY * loop.run + (1 - MEMORY) * yielded.astype(jnp.float32),
         )  # fmt: skip
 
-    def body(loop: _Loop) -> _Loop:
+    def chosen(loop: _Loop) -> Array:
         # Twice as many guesses as held lately leave room for better luck.
         fitting = [(2 * loop.run > k).astype(jnp.int32) for k in search.drafts[:-1]]
-        branch = sum(fitting, jnp.zeros((), jnp.int32))
-        return jax.lax.switch(branch, [lambda x, k=k: call(x, k) for k in search.drafts], loop)
+        return sum(fitting, jnp.zeros((), jnp.int32))
 
-    loop = jax.lax.while_loop(lambda loop: jnp.any(alive(loop.row)), body, first)
+    def going(loop: _Loop) -> Array:
+        return jnp.any(alive(loop.row))
+
+    def round_(loop: _Loop) -> _Loop:
+        # One loop for each number of tokens: a branch inside one loop would copy the cache.
+        for i, k in enumerate(search.drafts):
+            loop = jax.lax.while_loop(
+                lambda loop, i=i: going(loop) & (chosen(loop) == i),
+                functools.partial(call, k=k),
+                loop,
+            )
+        return loop
+
+    loop = jax.lax.while_loop(going, round_, first)
     return (
         Decoded(
             actions=loop.actions[:, None, :max_steps],
