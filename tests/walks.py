@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from t5coref.core import automaton
@@ -19,12 +21,18 @@ SMALL = {"window": 40, "max_clusters": 12, "max_depth": 4}
 class Respelled(Tokenizer):
     """Numbers of unlike lengths: the first is longer than the second, one goes on another."""
 
-    spellings = {"0": "▁ 0", "1": "1", "2": "2", "3": "1 ▁ 3"}
+    spellings: ClassVar = {"0": "▁ 0", "1": "1", "2": "2", "3": "1 ▁ 3"}
 
     def encode(self, text):
         if text not in self.spellings:
             return super().encode(text)
         return [self._sp.piece_to_id(p) for p in self.spellings[text].split()]
+
+
+class Awkward(Respelled):
+    """Numbers that always may follow are longer than a later one."""
+
+    spellings: ClassVar = {"0": "▁ 0", "1": "▁ 1", "2": "2", "3": "▁ 3 3 3", "4": "▁ 4"}
 
 
 def make(tokenizer, name, constraint="strict", *, kind=Tokenizer, **options):
@@ -93,3 +101,43 @@ def follow(rules, source: Source, tokens, budget=200):
 def fed_first(feeds):
     """What `automaton.feed` gives of a format's feeds: of two columns the first."""
     return feeds[:, 0] if feeds.ndim == 2 else feeds
+
+
+class Script:
+    """Outputs by the names of their tokens: `script("<m> a")` is the set of what may follow."""
+
+    def __init__(self, lin, text: str):
+        tokenizer = lin.tokenizer
+        self.lin, self.rules = lin, lin.rules
+        self.name = tokenizer.piece
+        self.ids = {tokenizer.piece(i): i for i in range(tokenizer.size)}
+        pieces = [*(self.ids[p] for p in text.split()), tokenizer.eos_id]
+        self.source = Source(np.asarray(pieces, np.int32), self.rules.marks)
+
+    @property
+    def copies(self) -> list[str]:
+        """How the pieces of the source are written, the last one included."""
+        state = automaton.initial(self.rules, self.source, 200)
+        out = []
+        while state.mode != DONE:
+            options = automaton.legal_tokens(self.rules, state, self.source)
+            (token,) = options - {self.ids["<m>"]}
+            out.append(self.name(token))
+            state = automaton.step(self.rules, state, token, self.source)
+        return out
+
+    def __call__(self, tokens: str, budget: int = 200) -> set[str]:
+        options = automaton.legal_tokens(self.rules, self.state(tokens, budget), self.source)
+        return {self.name(t) for t in options}
+
+    def state(self, tokens: str, budget: int = 200) -> automaton.State:
+        """The state behind tokens, each of which has to be legal."""
+        return follow(self.rules, self.source, [self.ids[t] for t in tokens.split()], budget)
+
+    def fed(self, tokens: str) -> str:
+        """What the decoder reads."""
+        state, out = automaton.initial(self.rules, self.source, 200), []
+        for token in (self.ids[t] for t in tokens.split()):
+            out.append(automaton.feed(self.rules, state, token, self.source))
+            state = automaton.step(self.rules, state, token, self.source)
+        return " ".join(map(self.name, out))

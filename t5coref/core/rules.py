@@ -210,6 +210,11 @@ class Rules:
             got = getattr(self, name).shape
             if got != shape:
                 raise ConfigError(f"Rules.{name} has shape {got}; expected {shape}")
+        if (self.given == NEW).any() and len(self.number_ids) != self.max_clusters:
+            raise ConfigError(
+                f"{len(self.number_ids)} number_ids for {self.max_clusters} clusters; expected one "
+                "each, which the decoder reads where a new cluster begins"
+            )
         if self.twinned and not 1 <= self.max_depth <= 31:
             raise ConfigError(f"max_depth is {self.max_depth}; expected 1..31 (one bit a level)")
         if self.twinned and self.max_clusters < self.max_depth + 2:

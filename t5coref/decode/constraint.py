@@ -38,7 +38,7 @@ class Tables:
     slack_cost: Array  # int32[M, A]
     given: Array  # int32[M, A]
     at_least: Array  # int32[M, N + 1]
-    number_ids: Array  # int32[N], or [1] where numbers are spelt
+    number_ids: Array  # int32[N], or [0] where numbers are spelt
     action_of: Array  # int32[V]
     copy: int
     copy_id: int
@@ -64,7 +64,7 @@ class Tables:
         made = {
             "ids": jnp.asarray(ids),
             "action_of": jnp.asarray(by_id),
-            "number_ids": jnp.asarray(rules.number_ids or (0,), jnp.int32),
+            "number_ids": jnp.asarray(rules.number_ids, jnp.int32),
             "copy_id": rules.inventory.ids[rules.copy],
         }
         for field in dataclasses.fields(cls):
@@ -341,7 +341,7 @@ def feed(tables: Tables, state: State, source: Source, made: Move) -> Array:
     if not (tables.echoed or tables.literal):
         piece = piece_at(tables, made.spots, source)
     own = tables.ids[made.action]
-    if tables.number_ids.shape[0] > 1:
+    if tables.number_ids.shape[0]:
         new = tables.given[state.mode, made.action] == NEW
         last = tables.number_ids.shape[0] - 1
         own = jnp.where(new, tables.number_ids[jnp.minimum(state.entities, last)], own)

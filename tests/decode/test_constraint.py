@@ -14,7 +14,7 @@ from walks import CASES, IDS
 from t5coref.core import automaton
 from t5coref.core.automaton import DONE
 from t5coref.decode import constraint
-from t5coref.decode.constraint import Source, Tables
+from t5coref.decode.constraint import Tables
 from t5coref.decode.search import Rows, start
 
 ROWS, WIDTH, STEPS = 12, 14, 60
@@ -106,3 +106,8 @@ def test_twin_agrees_where_numbers_are_few_and_unlike(tokenizer, name, rule):
     lin = walks.make(tokenizer, name, rule, kind=walks.Respelled, max_clusters=4, max_depth=2)
     ended = check_along_walks(lin, 1)
     assert ended == ROWS or rule == "reference"
+
+
+@pytest.mark.parametrize("name", ["integer-free", "integer-free-end"])
+def test_twin_agrees_where_there_is_one_cluster(tokenizer, name):
+    check_along_walks(walks.make(tokenizer, name, "reference", max_clusters=1), 2)
