@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
@@ -10,10 +11,42 @@ from t5coref.core.document import Annotation, Document
 
 WORDS = ["the", "dog", "saw", "it", "Anna", "'s", ".", "house", "-", "unknownword", "日本", "-LRB-"]
 
+UNLIKE = [
+    "the",
+    "dog",
+    "saw",
+    "it",
+    "and",
+    "she",
+    "him",
+    "near",
+    "old",
+    "house",
+    "Anna",
+    "gave",
+    "Ben",
+    "'s",
+    "cat",
+    "to",
+    "her",
+    ".",
+    "a",
+    "on",
+    "at",
+]
+"""Words of which no two have the same pieces."""
+
 
 @st.composite
-def documents(draw, max_words: int = 24, max_mentions: int = 12) -> Document:
-    words = draw(st.lists(st.sampled_from(WORDS), max_size=max_words))
+def documents(
+    draw,
+    max_words: int = 24,
+    max_mentions: int = 12,
+    words: Sequence[str] = WORDS,
+    unique: bool = False,
+) -> Document:
+    """Documents of at most `max_words` words, each of which stands once if `unique`."""
+    words = draw(st.lists(st.sampled_from(words), max_size=max_words, unique=unique))
     n = len(words)
     cuts = sorted(draw(st.sets(st.integers(1, n - 1), max_size=4))) if n > 1 else []
     edges = [0, *cuts, n] if n else []

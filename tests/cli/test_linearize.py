@@ -9,6 +9,7 @@ import pytest
 from t5coref import cli
 from t5coref.core.document import Annotation, Document
 from t5coref.corpora import jsonl
+from t5coref.linearize import FORMATS
 
 DOCUMENT = Document(
     doc_id="d",
@@ -33,22 +34,51 @@ def run(capsys, *argv):
     return status, captured.out, captured.err
 
 
-def test_list(capsys):
-    assert run(capsys, "--list")[:2] == (0, "full-copy\n")
+def test_list_describes_every_format(capsys):
+    status, out, _ = run(capsys, "--list")
+    assert status == 0
+    described = dict(line.split("  ", 1) for line in out.splitlines())
+    assert [name.strip() for name in described] == sorted(FORMATS)
+    assert all(text.endswith(".") and len(text) < 90 for text in described.values())
 
 
-def test_one_turn_a_line(files, capsys, tokenizer):
-    status, out, _ = run(capsys, files / "a.jsonl", "--tokenizer", files)
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_one_turn_a_line(files, capsys, name):
+    argv = (files / "a.jsonl", "--tokenizer", files, "--format", name)
+    status, out, _ = run(capsys, *argv)
     (row,) = map(json.loads, out.splitlines())
     assert status == 0
     assert list(row) == ["doc_id", "turn", "offset", "source", "actions", "feeds"]
     assert row["doc_id"] == "d"
-    assert row["source"][-1] == row["feeds"][-1] == "</s>"
-    assert row["actions"][-1] == "<copy>"
+    assert row["source"][-1] == "</s>"
     assert len(row["actions"]) == len(row["feeds"])
-    copied = [f for a, f in zip(row["actions"], row["feeds"], strict=True) if a == "<copy>"]
-    assert copied == row["source"]
-    assert row["actions"].count("<m>") == row["actions"].count("</m>") == 4
+    assert row["actions"].count("<m>") == 4
+    feeds = row["feeds"]
+    if name == "input-feed":
+        assert [action for _, action in feeds] == row["actions"]
+        feeds = [piece for piece, _ in feeds]
+    assert feeds[-1] == "</s>"
+    copied = [f for a, f in zip(row["actions"], feeds, strict=True) if a == "<copy>"]
+    if name == "tagging":
+        assert copied == ["<copy>"] * (len(row["source"]) - 1)
+    elif copied:
+        assert copied == row["source"]
+
+
+def test_published_targets(tmp_path, tokenizer, capsys):
+    tokenizer.save(tmp_path)
+    crossing = DOCUMENT.with_annotation(Annotation((((3, 7), (7, 9)),)))
+    jsonl.write([crossing], tmp_path / "a.jsonl")
+    argv = (tmp_path / "a.jsonl", "--tokenizer", tmp_path, "--format", "partial")
+
+    def rows(*more):
+        return [json.loads(line) for line in run(capsys, *argv, *more)[1].splitlines()]
+
+    (strict,), published = rows(), rows("--pieces", "reference")
+    # The published constraint has mentions across sentence marks, its windows go on to the end.
+    assert (strict["actions"].count("<m>"), published[0]["actions"].count("<m>")) == (1, 2)
+    few = "--window", "30", "--stride", "10"
+    assert len(rows("--pieces", "reference", *few)) > len(rows(*few))
 
 
 def test_windows(files, capsys):

@@ -3,9 +3,9 @@ import io
 
 import pytest
 
-from t5coref.core.document import Annotation, Document
+from t5coref.core.document import BLANK_LINES, Annotation, Document
 from t5coref.core.errors import FormatError
-from t5coref.corpora import Report, conll2012, litbank
+from t5coref.corpora import Report, conll2012, jsonl, litbank
 
 
 def rows(*cells, name="doc", words=None):
@@ -85,6 +85,44 @@ def test_a_mention_may_reach_over_a_sentence_end(tmp_path):
     (document,) = read_text(tmp_path, wrap(body))
     assert document.sentences == ((0, 1), (1, 2))
     assert document.annotation.clusters == (((0, 2),),)
+
+
+@pytest.mark.parametrize(
+    ("body", "blank_lines"),
+    [
+        (rows("-", "-") + "\n" + rows("-"), None),
+        (rows("-", "-") + "\n" + rows("-") + "\n", None),  # ends the last sentence
+        ("\n" + rows("-", "-") + "\n" + rows("-"), [0]),
+        (rows("-", "-") + "\n\n \n" + rows("-") + "\n", [2, 2]),
+        (rows("-", "-") + "\n" + rows("-") + "\n\n", [3]),
+    ],
+)
+def test_blank_lines_that_end_no_sentence_are_remembered(tmp_path, body, blank_lines):
+    content = f"#begin document (a);\n{body}#end document\n"
+    (document,) = read_text(tmp_path, content)
+    assert document.sentences == ((0, 2), (2, 3))
+    assert document.extra.get(BLANK_LINES) == blank_lines
+
+
+def test_blank_lines_behind_a_document_belong_to_it(tmp_path):
+    first = "#begin document (a);\n" + rows("-") + "\n#end document\n"
+    second = "#begin document (b);\n" + rows("-", "-") + "#end document\n"
+    for behind, blank_lines in [("", None), ("\n", [1]), ("\n\n", [1, 1])]:
+        found = read_text(tmp_path, "\n" + first + behind + second + behind)
+        assert [d.extra.get(BLANK_LINES) for d in found] == [
+            blank_lines,
+            # The last row of `second` has no blank line behind it: the first one ends its sentence.
+            (blank_lines and [2] * (len(blank_lines) - 1)) or None,
+        ]
+        assert [d.sentences for d in found] == [((0, 1),), ((0, 2),)]
+
+
+def test_blank_lines_outlive_our_jsonl(tmp_path):
+    content = wrap(rows("-") + "\n\n" + rows("-"))
+    (document,) = read_text(tmp_path, content)
+    assert document.extra == {BLANK_LINES: [1]}
+    jsonl.write([document], tmp_path / "file.jsonl")
+    assert list(jsonl.read(tmp_path / "file.jsonl")) == [document]
 
 
 def test_clusters_come_in_text_order_whatever_their_numbers(tmp_path):
