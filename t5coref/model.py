@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t5coref import linearize
+from t5coref import linearize, published
 from t5coref._version import __version__
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.linearize import Linearization
 from t5coref.nn.checkpoint import grow_vocab, load_hf, save_hf
 from t5coref.nn.t5 import T5, T5Config
+from t5coref.nn.weight_files import CONFIG, CheckpointError, find, read_json
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
 
 CARD_FILE = "t5coref.json"
@@ -108,27 +109,36 @@ class Model:
         folder: str | os.PathLike[str],
         *,
         dtype: str | None = None,
-        format: Format | None = None,
+        format: Format | str | None = None,
     ) -> Model:
-        """Reads what `save` wrote.
+        """Reads what `save` wrote, or a published checkpoint (see `t5coref.published`).
 
         Args:
-          folder: the model's folder.
+          folder: the model's folder, or its name on the Hugging Face hub.
           dtype: computation type; None = as saved.
-          format: another format or window than the saved one (the symbols must be the same).
+          format: another format or window than the saved one (the symbols must be the same); a
+            name alone keeps the saved options. Published checkpoints need it only where nothing
+            in them says how they were trained; their options are those of the published results.
 
         Raises:
-          ConfigError: there is no model.
+          ConfigError: there is no model, or nothing says which linearization it was trained with.
           MismatchError: the tokenizer is not the one that the weights were trained with.
         """
-        folder = pathlib.Path(folder)
-        path = folder / CARD_FILE
-        if not path.is_file():
-            raise ConfigError(
-                f"{folder} is no t5coref model: expected {CARD_FILE} in it; "
-                "train one with `t5coref train`, which writes RUN/best"
-            )
-        card = json.loads(path.read_text("utf-8"))
+        place = _found(folder)
+        if (place / CARD_FILE).is_file():
+            return cls._load_own(place, dtype, format)
+        if (place / CONFIG).is_file():
+            return cls._load_published(place, folder, dtype, format)
+        raise ConfigError(
+            f"{folder} is no t5coref model: expected {CARD_FILE} in it, or {CONFIG} of a published "
+            "checkpoint; train one with `t5coref train`, which writes RUN/best"
+        )
+
+    @classmethod
+    def _load_own(
+        cls, folder: pathlib.Path, dtype: str | None, format: Format | str | None
+    ) -> Model:
+        card = json.loads((folder / CARD_FILE).read_text("utf-8"))
         saved = card["tokenizer"]
         tokenizer = Tokenizer(folder / MODEL_FILE, saved["symbols"])
         tokenizer = tokenizer.with_word_rule(saved["word_rule"])
@@ -137,8 +147,34 @@ class Model:
                 f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint}; the weights "
                 f"were trained with {saved['fingerprint']}; restore its {MODEL_FILE}"
             )
-        config, params = load_hf(folder, dtype=dtype or card["dtype"])
-        return cls(config, params, tokenizer, format or Format(**card["format"]))
+        if not isinstance(format, Format):
+            format = Format(format or card["format"]["name"], card["format"]["options"])
+        config, params = _weights(folder, dtype or card["dtype"])
+        return cls(config, params, tokenizer, format)
+
+    @classmethod
+    def _load_published(
+        cls,
+        folder: pathlib.Path,
+        name: str | os.PathLike[str],
+        dtype: str | None,
+        format: Format | str | None,
+    ) -> Model:
+        pieces = Tokenizer(published.vocabulary(folder), ())
+        given = format.name if isinstance(format, Format) else format
+        try:
+            found = Format(*published.identify(folder, name, pieces.size, given))
+            description = read_json(folder / CONFIG)
+        except CheckpointError as e:
+            raise ConfigError(str(e)) from e
+        if not isinstance(format, Format):
+            format = found
+        trained = description.get("dtype") or description.get("torch_dtype")
+        dtype = dtype or ("bfloat16" if trained == "bfloat16" else "float32")
+        tokenizer = Tokenizer(pieces.model, format.symbols)
+        tokenizer = tokenizer.with_word_rule(published.WORD_RULE)
+        config, params = _weights(folder, dtype, at_least=tokenizer.size)
+        return cls(config, params, tokenizer, format)
 
     def fingerprint(self) -> str:
         """A digest of the card and the weights: predictions of one job must share it."""
@@ -159,17 +195,16 @@ def pretrained(
     """A T5, T0 or Flan-T5 to be trained, from a Hugging Face folder or hub name.
 
     Args:
-      folder: with `config.json`, safetensors and (unless `tokenizer` is given) `spiece.model`.
+      folder: with `config.json`, weights and (unless `tokenizer` is given) `spiece.model`.
       tokenizer: a SentencePiece model from elsewhere.
       word_rule: how words become pieces, `strict` or `reference`.
       format: the linearization to train.
       dtype: computation type, float32 or bfloat16.
     """
     format = format or Format()
-    made = Tokenizer(tokenizer or pathlib.Path(folder), format.symbols).with_word_rule(word_rule)
-    config, params = load_hf(folder, dtype=dtype)
-    if config.vocab_size < made.size:
-        config, params = grow_vocab(config, params, made.size)
+    place = _found(folder)
+    made = Tokenizer(tokenizer or place, format.symbols).with_word_rule(word_rule)
+    config, params = _weights(place, dtype, at_least=made.size)
     return Model(config, params, made, format)
 
 
@@ -185,6 +220,26 @@ def from_scratch(
     token = jnp.zeros((1, 1), jnp.int32)
     variables = T5(config).init(jax.random.key(seed), token, token, token, enable_dropout=False)
     return Model(config, variables["params"], tokenizer, format or Format())
+
+
+def _found(folder: str | os.PathLike[str]) -> pathlib.Path:
+    try:
+        return find(folder)
+    except CheckpointError as e:
+        raise ConfigError(str(e)) from e
+
+
+def _weights(
+    folder: pathlib.Path, dtype: str, at_least: int = 0
+) -> tuple[T5Config, Mapping[str, Any]]:
+    """The network of a folder, grown to `at_least` so many rows."""
+    try:
+        config, params = load_hf(folder, dtype=dtype)
+    except CheckpointError as e:
+        raise ConfigError(str(e)) from e
+    if config.vocab_size < at_least:
+        config, params = grow_vocab(config, params, at_least)
+    return config, params
 
 
 def _digest(path: pathlib.Path) -> str:

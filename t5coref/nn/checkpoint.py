@@ -1,4 +1,4 @@
-"""Checkpoints: Hugging Face safetensors <-> our parameters <-> scanned parameters.
+"""Checkpoints: Hugging Face tensors <-> our parameters <-> scanned parameters.
 
 `NAMES` is the whole conversion. For a given config it is written out layer by layer, so whatever
 is missing, left over or of the wrong shape is known by name, in both directions. Parameters are
@@ -18,15 +18,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes  # noqa: F401  teaches numpy the bfloat16 of safetensors
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from t5coref.nn.scan import scan_params, unscan_params
 from t5coref.nn.stack import T5Config
 from t5coref.nn.t5 import T5
+from t5coref.nn.weight_files import (
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    CheckpointError,
+    find,
+    open_tensors,
+    read_json,
+)
 
 __all__ = [
     "CheckpointError",
@@ -78,7 +85,6 @@ PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "out"}
 MATRICES = ("wi", "wi_0", "wi_1", "wo")
 
 TABLE = "token_embedder/embedding"
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 TABLE_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 """Copies of `shared.weight` in older files; so is `lm_head.weight` where the head is tied. They
@@ -89,10 +95,6 @@ NEVER_USED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.w
 
 FEED_FORWARD = {"relu": ("relu",), "gated-gelu": ("gelu", "linear")}
 """Hugging Face's `feed_forward_proj` (its gelu is the tanh form) <-> our `mlp_activations`."""
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is not there or does not fit the model."""
 
 
 class Tensor(NamedTuple):
@@ -183,7 +185,8 @@ def load_hf(
     """Loads T5, T0 or Flan-T5 from a folder or from the Hugging Face hub; layers are unscanned.
 
     Args:
-        folder_or_hub_name: has `config.json` and `model.safetensors`, or shards and their index.
+        folder_or_hub_name: has `config.json` and `model.safetensors` or `pytorch_model.bin` (for
+            which torch must be installed), or shards of either and their index.
         vocab_size: grow the table and the head to so many rows (see `grow_vocab`).
         dtype: of the computation; the parameters are float32 whatever the file has.
 
@@ -191,29 +194,24 @@ def load_hf(
         CheckpointError: no such folder or name, or tensors that are missing, left over, of the
             wrong shape, or copies that differ; all are named.
     """
-    folder = _find(folder_or_hub_name)
-    config = config_from_hf(json.loads((folder / "config.json").read_text()), dtype=dtype)
+    folder = find(folder_or_hub_name)
+    config = config_from_hf(read_json(folder / CONFIG), dtype=dtype)
     wanted = hf_tensors(config)
     table_copies = [*TABLE_COPIES, *["lm_head.weight"] * config.logits_via_embedding]
     flat: dict[str, np.ndarray] = {}
     with contextlib.ExitStack() as stack:
-        found: dict[str, tuple[Any, str]] = {}
-        for path in _weight_files(folder):
-            file = stack.enter_context(safe_open(path, framework="np"))
-            found.update({name: (file, name) for name in file.keys()})  # noqa: SIM118
+        found = open_tensors(folder, stack)
         copies = {name: found.pop(name) for name in table_copies if name in found}
         if copies:
             found.setdefault("shared.weight", next(iter(copies.values())))
         for name in NEVER_USED:
             found.pop(name, None)
-        shapes = {name: file.get_slice(at).get_shape() for name, (file, at) in found.items()}
-        _refuse(folder, wanted, shapes)
+        _refuse(folder, wanted, {name: stored.shape for name, stored in found.items()})
         for name, tensor in wanted.items():
-            file, at = found[name]
-            values = file.get_tensor(at).astype(np.float32)
+            values = found[name].read()
             flat[tensor.path] = np.ascontiguousarray(values.T) if tensor.transpose else values
-        for name, (file, at) in copies.items():
-            if not np.array_equal(file.get_tensor(at).astype(np.float32), flat[TABLE]):
+        for name, copy in copies.items():
+            if not np.array_equal(copy.read(), flat[TABLE]):
                 raise CheckpointError(
                     f"{folder}: expected {name} to equal the shared table, it differs; if the "
                     "head is its own, set tie_word_embeddings to false in config.json"
@@ -270,7 +268,7 @@ def save_hf(
         total = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
         content = {"metadata": {"total_size": total}, "weight_map": index}
         (folder / INDEX).write_text(json.dumps(content, indent=2) + "\n")
-    (folder / "config.json").write_text(description)
+    (folder / CONFIG).write_text(description)
 
 
 def hf_tensors(config: T5Config) -> dict[str, Tensor]:
@@ -333,44 +331,6 @@ def grow_vocab(
 def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
     """Leaves by path, the parts joined by slashes."""
     return dict(flatten_dict(dict(params), sep="/"))
-
-
-def _find(folder_or_hub_name: str | os.PathLike[str]) -> Path:
-    folder = Path(folder_or_hub_name)
-    if folder.is_dir():
-        return folder
-    name = os.fspath(folder_or_hub_name)
-    try:
-        import huggingface_hub
-    except ImportError as e:
-        raise CheckpointError(
-            f"expected a folder, got {name!r}; to look it up on the Hugging Face hub, "
-            "install t5coref[hf]"
-        ) from e
-    patterns = ["config.json", "*.safetensors", INDEX]
-    try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
-    except (OSError, ValueError) as e:
-        raise CheckpointError(
-            f"expected a folder or a name on the Hugging Face hub, got {name!r}, which is not "
-            f"a folder and could not be fetched ({type(e).__name__}); check the spelling, or "
-            "download the model and give its folder"
-        ) from e
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    if (folder / INDEX).exists():
-        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
-        files = [folder / name for name in sorted(set(weight_map.values()))]
-    else:
-        files = [folder / WEIGHTS]
-    absent = [file.name for file in files if not file.exists()]
-    if absent:
-        raise CheckpointError(
-            f"{folder}: expected {absent}, found {sorted(p.name for p in folder.iterdir())}; "
-            "convert other formats with transformers' save_pretrained"
-        )
-    return files
 
 
 def _refuse(place: object, wanted: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:

@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tokenizer": {"core"},
     "nn": set(),
     "decode": {"core"},
-    "model": {"_version", "core", "linearize", "tokenizer", "nn"},
+    "published": {"core", "linearize", "tokenizer", "nn"},
+    "model": {"_version", "core", "linearize", "tokenizer", "nn", "published"},
     "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model"},
     "jobs": {"core", "corpora", "predict"},
     "train": {

@@ -247,14 +247,48 @@ def test_growing_keeps_old_rows_and_draws_like_them(saved):
 
 
 def test_nothing_to_read_is_said_clearly(tmp_path, tiny, monkeypatch):
+    with pytest.raises(CheckpointError, match=r"expected config.json, found \[\]"):
+        load_hf(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config_to_hf(tiny())))
-    (tmp_path / "pytorch_model.bin").touch()
-    with pytest.raises(CheckpointError, match=r"expected \['model.safetensors'\].*pytorch_model"):
+    (tmp_path / "flax_model.msgpack").touch()
+    with pytest.raises(CheckpointError, match=r"expected \['model.safetensors'\].*flax_model"):
+        load_hf(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"<html>not found</html>")
+    with pytest.raises(CheckpointError, match=r"model.safetensors: not safetensors"):
+        load_hf(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"expected a weight_map"):
         load_hf(tmp_path)
     shutil.rmtree(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(CheckpointError, match=r"install t5coref\[hf\]"):
         load_hf("someone/some-t5")
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_files_of_torch_are_read_alike(saved, shards):
+    torch = pytest.importorskip("torch")
+    folder, _, params = saved
+    tensors = {n: torch.tensor(w) for n, w in load_file(folder / "model.safetensors").items()}
+    tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"]
+    names = [f"pytorch_model-{i}.bin" if shards > 1 else "pytorch_model.bin" for i in range(shards)]
+    for i, name in enumerate(names):
+        torch.save(dict(list(tensors.items())[i::shards]), folder / name)
+    if shards > 1:
+        weight_map = {tensor: names[i % shards] for i, tensor in enumerate(tensors)}
+        index = json.dumps({"metadata": {}, "weight_map": weight_map})
+        (folder / "pytorch_model.bin.index.json").write_text(index)
+    assert_equal_trees(load_hf(folder)[1], params)  # safetensors go first
+    (folder / "model.safetensors").unlink()
+    got = load_hf(folder)[1]
+    assert_equal_trees(got, params)
+    assert all(leaf.flags.owndata or leaf.base.flags.owndata for leaf in jax.tree.leaves(got))
+    (folder / names[-1]).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="expected tensors in PyTorch's format"):
+        load_hf(folder)
+    torch.save([1, 2], folder / names[-1])
+    with pytest.raises(CheckpointError, match="expected a mapping of names to tensors"):
+        load_hf(folder)
 
 
 def test_an_unreachable_hub_is_said_clearly(monkeypatch):
@@ -279,8 +313,13 @@ def test_a_name_on_the_hub_is_downloaded(monkeypatch, saved):
 
     monkeypatch.setattr(hub, "snapshot_download", download)
     assert load_hf("someone/some-t5")[0] == config
-    assert asked[0][0] == "someone/some-t5"
+    assert [name for name, _ in asked] == ["someone/some-t5"]
     assert "*.safetensors" in asked[0][1]
+    # PyTorch's files, which are as large, are fetched only where there are no others.
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"expected \['model.safetensors'\]"):
+        load_hf("someone/some-t5")
+    assert "pytorch_model*.bin" in asked[2][1]
 
 
 def test_the_library_does_not_import_torch():

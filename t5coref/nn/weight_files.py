@@ -1,0 +1,178 @@
+"""The files of a Hugging Face checkpoint: where they are, and the tensors in them.
+
+Weights lie in `model.safetensors` or, in older checkpoints, in `pytorch_model.bin`, each of them
+whole or in shards that an index names. Tensors are read one at a time; only PyTorch's files need
+torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes  # noqa: F401  teaches numpy the bfloat16 of safetensors
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+TORCH_WEIGHTS, TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+CONFIG = "config.json"
+
+SMALL_FILES = ("*.json", "spiece.model")
+"""What is fetched from the hub beside weights: the configuration and the tokenizer."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is not there or does not fit the model."""
+
+
+class Stored(NamedTuple):
+    """A tensor in a file.
+
+    Attributes:
+      shape: its shape there.
+      read: loads it as a float32 array.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[], np.ndarray]
+
+
+def find(folder_or_hub_name: str | os.PathLike[str]) -> Path:
+    """The folder of a checkpoint; what is none is looked up on the Hugging Face hub.
+
+    The hub's client keeps what it fetches, and finds it there when it is offline. PyTorch's weights
+    are fetched only where there are no others.
+
+    Raises:
+        CheckpointError: no such folder or name, or no way to look it up.
+    """
+    folder = Path(folder_or_hub_name)
+    if folder.is_dir():
+        return folder
+    name = os.fspath(folder_or_hub_name)
+    try:
+        import huggingface_hub
+    except ImportError as e:
+        raise CheckpointError(
+            f"expected a folder, got {name!r}; to look it up on the Hugging Face hub, "
+            "install t5coref[hf]"
+        ) from e
+    try:
+        patterns = [*SMALL_FILES, "*.safetensors"]
+        folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+        if not ((folder / WEIGHTS).exists() or (folder / INDEX).exists()):
+            patterns = [*SMALL_FILES, "pytorch_model*.bin"]
+            folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+        return folder
+    except (OSError, ValueError) as e:
+        raise CheckpointError(
+            f"expected a folder or a name on the Hugging Face hub, got {name!r}, which is not "
+            f"a folder and could not be fetched ({type(e).__name__}); check the spelling and the "
+            "connection, or download the model and give its folder"
+        ) from e
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        CheckpointError: there is no such file, or something else is in it.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        there = sorted(p.name for p in path.parent.iterdir())
+        raise CheckpointError(f"{path.parent}: expected {path.name}, found {there}") from None
+    except ValueError as e:
+        raise CheckpointError(f"{path}: expected JSON ({e}); fetch the file again") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object; fetch the file again")
+    return value
+
+
+def open_tensors(folder: Path, stack: contextlib.ExitStack) -> dict[str, Stored]:
+    """The tensors of a folder by name; `stack` closes the files.
+
+    Raises:
+        CheckpointError: files are missing or damaged, or need torch.
+    """
+    found: dict[str, Stored] = {}
+    for path in _weight_files(folder):
+        found |= _from_safetensors(path, stack) if path.suffix != ".bin" else _from_torch(path)
+    return found
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    layouts = (WEIGHTS, INDEX), (TORCH_WEIGHTS, TORCH_INDEX)
+    whole, index = next(
+        (layout for layout in layouts if any((folder / file).exists() for file in layout)),
+        layouts[0],
+    )
+    names = [whole]
+    if (folder / index).exists():
+        weight_map = read_json(folder / index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise CheckpointError(f"{folder / index}: expected a weight_map; fetch the file again")
+        names = sorted(set(weight_map.values()))
+    absent = [name for name in names if not (folder / name).exists()]
+    if absent:
+        raise CheckpointError(
+            f"{folder}: expected {absent}, found {sorted(p.name for p in folder.iterdir())}; "
+            "download them, or convert other formats with transformers' save_pretrained"
+        )
+    return [folder / name for name in names]
+
+
+def _from_safetensors(path: Path, stack: contextlib.ExitStack) -> dict[str, Stored]:
+    try:
+        file = stack.enter_context(safe_open(path, framework="np"))
+    except SafetensorError as e:
+        raise CheckpointError(f"{path}: not safetensors ({e}); fetch the file again") from e
+
+    def read(name: str) -> np.ndarray:
+        return file.get_tensor(name).astype(np.float32)
+
+    return {
+        name: Stored(tuple(file.get_slice(name).get_shape()), functools.partial(read, name))
+        for name in file.keys()  # noqa: SIM118
+    }
+
+
+def _from_torch(path: Path) -> dict[str, Stored]:
+    try:
+        import torch
+    except ImportError as e:
+        raise CheckpointError(
+            f"{path.name} is in PyTorch's own format: expected torch to read it, it is not "
+            "installed; pip install torch, or convert the file to safetensors elsewhere"
+        ) from e
+    try:
+        # Files older than 2020 are no archives and cannot be mapped into memory.
+        mapped = zipfile.is_zipfile(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as e:
+        reason = str(e).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: expected tensors in PyTorch's format and nothing else ({reason}); "
+            "fetch the file again"
+        ) from e
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(t, torch.Tensor) for t in tensors.values()
+    ):
+        raise CheckpointError(f"{path}: expected a mapping of names to tensors")
+
+    def read(tensor: Any) -> np.ndarray:
+        return np.array(tensor.detach().float().numpy())
+
+    return {
+        name: Stored(tuple(tensor.shape), functools.partial(read, tensor))
+        for name, tensor in tensors.items()
+    }
