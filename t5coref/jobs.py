@@ -1,20 +1,23 @@
 """Prediction jobs: files in, one file out, resumable after a kill at any moment.
 
 While a job runs, its records lie in `OUTPUT.partial`, our jsonl, written a round at a time, beside
-`OUTPUT.job.json`, which says what they were made with. A job that is started again with the same
-settings cuts the file back to its last complete round and goes on there, so its result is that of
-an uninterrupted run. At the end the records become OUTPUT in the wanted format.
+`OUTPUT.job.json`, which says what they were made with, and `OUTPUT.memory.npz`, what greedy search
+guesses from. A job that is started again with the same settings cuts the records back to the last
+complete round, remembers what it knew then and goes on there, so its result is that of an
+uninterrupted run, to the last digit. At the end the records become OUTPUT in the wanted format.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
+
+import numpy as np
 
 from t5coref import corpora
 from t5coref.core.document import Annotation, Document
@@ -114,10 +117,13 @@ def run(
     card_file = target.with_name(target.name + ".job.json")
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists; choose another output or pass --overwrite")
+    memory_file = target.with_name(target.name + ".memory.npz")
     if overwrite:
         partial.unlink(missing_ok=True)
+        memory_file.unlink(missing_ok=True)
     card = {
         "model": predictor.model.card() | {"fingerprint": predictor.model.fingerprint()},
+        "search": _search(predictor),
         "target_ratio": predictor.target_ratio,
         "batch_size": predictor.batch_size,
         "round_size": predictor.round_size,
@@ -125,19 +131,33 @@ def run(
         **(settings or {}),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    done = _resume(partial, card_file, card, predictor.round_size)
+    _check_card(partial, card_file, card)
+    done = _resume(predictor, partial, memory_file)
     stream = iter(documents)
     _check_same(done, stream, partial)
     if listener:
         listener.resumed(len(done))
     with partial.open("a", encoding="utf-8", newline="\n") as file:
-        for records in _rounds(predictor, stream):
+        before = len(done) // predictor.round_size
+        for rounds, records in enumerate(_rounds(predictor, stream), start=before + 1):
             file.write("".join(map(jsonl.dumps, records)))
             file.flush()
             os.fsync(file.fileno())
             if listener:
                 listener.advanced(records)
-    return _finish(partial, target, corpus)
+            if len(records) == predictor.round_size:
+                _memorize(predictor, memory_file, rounds)
+    failures = _finish(partial, target, corpus)
+    memory_file.unlink(missing_ok=True)
+    return failures
+
+
+def _search(predictor: Predictor) -> dict[str, Any]:
+    """What records depend on of how outputs are looked for."""
+    search = predictor.search
+    described = {"name": type(search).__name__.lower(), **dataclasses.asdict(search)}
+    described.pop("drafts", None)  # the same clusters are found with any
+    return described
 
 
 def _rounds(predictor: Predictor, stream: Iterator[Document]) -> Iterator[list[Document]]:
@@ -152,13 +172,11 @@ def _record(document: Document) -> Document:
     if document.word_offsets is None or document.annotation is None:
         return document
     characters = [[document.char_span(s) for s in c] for c in document.annotation.clusters]
-    return replace(document, extra={**document.extra, "char_clusters": characters})
+    return dataclasses.replace(document, extra={**document.extra, "char_clusters": characters})
 
 
-def _resume(
-    partial: pathlib.Path, card_file: pathlib.Path, card: dict[str, Any], round_size: int
-) -> list[Document]:
-    """The records of complete rounds; the file is cut back to them."""
+def _check_card(partial: pathlib.Path, card_file: pathlib.Path, card: dict[str, Any]) -> None:
+    """Refuses records that were made in another way; else writes the card."""
     if partial.exists() and card_file.exists():
         stored = json.loads(card_file.read_text("utf-8"))
         wanted = json.loads(json.dumps(card))
@@ -173,11 +191,34 @@ def _resume(
     temporary = card_file.with_name(card_file.name + ".new")
     temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(card_file)
+
+
+def _memorize(predictor: Predictor, memory_file: pathlib.Path, rounds: int) -> None:
+    """Writes down how many rounds are complete, and what the search knew after them."""
+    temporary = memory_file.with_name(memory_file.name + ".new")
+    with temporary.open("wb") as file:
+        np.savez(file, rounds=rounds, memory=predictor.memory)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(memory_file)
+
+
+def _resume(
+    predictor: Predictor, partial: pathlib.Path, memory_file: pathlib.Path
+) -> list[Document]:
+    """The records of complete rounds, to which the file is cut back; restores what was known."""
+    predictor.memory = None
     if not partial.exists():
         return []
     raw = partial.read_bytes()
     lines = raw[: raw.rfind(b"\n") + 1].splitlines(keepends=True)
-    kept = lines[: len(lines) // round_size * round_size]
+    kept = []
+    if memory_file.exists():
+        with np.load(memory_file) as stored:
+            records = int(stored["rounds"]) * predictor.round_size
+            if records <= len(lines):  # else the records were tampered with: begin anew
+                kept = lines[:records]
+                predictor.memory = stored["memory"]
     with partial.open("r+b") as file:
         file.truncate(sum(map(len, kept)))
     return [jsonl.from_json(json.loads(line)) for line in kept]

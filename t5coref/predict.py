@@ -148,8 +148,20 @@ class Predictor:
         devices = devices[: math.gcd(batch_size, len(devices))]
         self._mesh = Mesh(np.asarray(devices), ("rows",))
         self._tables = self._everywhere(Tables.of(self.linearization.rules))
-        self._memory = self._everywhere(draft.empty())
+        self.memory = None
         self._params: Any = None
+
+    @property
+    def memory(self) -> np.ndarray:
+        """What greedy search has learned to guess from; None, when set, forgets it.
+
+        It changes how many tokens a call checks, and with that the last digits of probabilities.
+        """
+        return np.asarray(self._memory)
+
+    @memory.setter
+    def memory(self, learned: np.ndarray | None) -> None:
+        self._memory = self._everywhere(draft.empty() if learned is None else learned)
 
     def predict(
         self, documents: Iterable[Document], params: Mapping[str, Any] | None = None

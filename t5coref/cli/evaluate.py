@@ -21,6 +21,7 @@ EPILOG = """\
 examples:
   t5coref evaluate --model runs/litbank/best --corpus litbank dev/*.conll
   t5coref evaluate --model runs/ontogum/best --corpus ontogum ontogum/dev --json
+  t5coref evaluate --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --corpus ontonotes test/
 """
 
 

@@ -3,50 +3,104 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from t5coref.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from t5coref.decode.search import Beam, Greedy
     from t5coref.model import Model
     from t5coref.predict import Predictor
 
+CONSTRAINTS = ("strict", "reference")
+
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model` and what can be changed about it."""
-    parser.add_argument("--model", required=True, metavar="DIR", help="a folder of `t5coref train`")
-    parser.add_argument("--window", type=int, metavar="N",
-                        help="pieces of a window (default: the model's own)")  # fmt: skip
-    parser.add_argument("--stride", type=int, metavar="N",
-                        help="most pieces from one window to the next (default: half)")  # fmt: skip
-    parser.add_argument("--drop-singletons", action="store_true",
-                        help="leave out clusters of one mention")  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N",
-                        help="windows decoded at once (default: 8)")  # fmt: skip
-    parser.add_argument("--target-ratio", type=float, default=3.0, metavar="X",
-                        help="steps of an output for each source piece (default: 3)")  # fmt: skip
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"),
-                        help="computation type (default: as trained; float32 on CPUs)")  # fmt: skip
+    """Adds `--model`, what can be changed about it, and how its outputs are looked for."""
+    group = parser.add_argument_group("model")
+    add = group.add_argument
+    add("--model", required=True, metavar="DIR",
+        help="a folder of `t5coref train`, a published checkpoint (docs/checkpoints.md), or the "
+        "name of one on the Hugging Face hub")  # fmt: skip
+    add("--linearization", metavar="NAME",
+        help="the format that the model writes, where nothing in it says so; see `t5coref "
+        "linearize --list`")  # fmt: skip
+    add("--window", type=int, metavar="N", help="pieces of a window (default: the model's own)")
+    add("--stride", type=int, metavar="N",
+        help="most pieces from one window to the next (default: half)")  # fmt: skip
+    add("--carry", action="store_true",
+        help="decode the windows of a document one after the other; each begins with the clusters "
+        "found in its overlap with the ones before, so that they keep their numbers")  # fmt: skip
+    singletons = group.add_mutually_exclusive_group()
+    singletons.add_argument("--drop-singletons", action="store_true",
+                            help="leave out clusters of one mention")  # fmt: skip
+    singletons.add_argument("--keep-singletons", action="store_true",
+                            help="keep them where the model leaves them out")  # fmt: skip
+    add("--dtype", choices=("float32", "bfloat16"),
+        help="computation type (default: as trained; float32 on CPUs)")  # fmt: skip
+
+    add = parser.add_argument_group("decoding").add_argument
+    add("--beams", type=int, default=1, metavar="N",
+        help="hypotheses to keep at each step (default: 1, greedy; published results have 4). "
+        "Time and memory grow with them")  # fmt: skip
+    add("--length-penalty", type=float, metavar="X",
+        help="with --beams: a hypothesis counts as its log-probability divided by its length to "
+        "this power (default: 1)")  # fmt: skip
+    add("--constraint", choices=CONSTRAINTS,
+        help="which outputs are legal: strict (all end and can be read back) or reference (as "
+        "published, looser; outputs may break off) (default: the model's own)")  # fmt: skip
+    add("--batch-size", type=int, default=8, metavar="N",
+        help="windows decoded at once (default: 8)")  # fmt: skip
+    add("--target-ratio", type=float, default=3.0, metavar="X",
+        help="steps of an output for each source piece (default: 3)")  # fmt: skip
 
 
 def load_model(args: argparse.Namespace) -> Model:
-    """The model that the arguments name, with the windows that they ask for."""
+    """The model that the arguments name, with the windows and rules that they ask for."""
     import jax
 
     from t5coref.model import Format, Model
 
     # CPUs compute bfloat16 in software.
     on_cpu = "float32" if jax.default_backend() == "cpu" else None
-    model = Model.load(args.model, dtype=args.dtype or on_cpu)
+    model = Model.load(args.model, dtype=args.dtype or on_cpu, format=args.linearization)
     options = dict(model.format.options)
     options.pop("suffixes", None)  # windows that only training wants
     if args.window:
         options |= {"window": args.window, "stride": args.stride}
     elif args.stride:
         options["stride"] = args.stride
-    if args.drop_singletons:
-        options["min_mentions"] = 2
+    if args.drop_singletons or args.keep_singletons:
+        options["min_mentions"] = 2 if args.drop_singletons else 1
+    if args.carry:
+        options["carry"] = True
+    if args.constraint:
+        options["constraint"] = args.constraint
     return Model(model.config, model.params, model.tokenizer, Format(model.format.name, options))
+
+
+def search_of(args: argparse.Namespace) -> Greedy | Beam:
+    """How the arguments want outputs to be looked for.
+
+    Raises:
+      ConfigError: they contradict each other or are out of range.
+    """
+    from t5coref.decode.search import Beam, Greedy
+
+    if args.beams < 1:
+        raise ConfigError(f"--beams is {args.beams}; expected at least 1")
+    penalty = args.length_penalty
+    if args.beams == 1:
+        if penalty is not None:
+            raise ConfigError(
+                "--length-penalty is given for greedy search, which compares no lengths; "
+                "add --beams 2 or more, or leave it out"
+            )
+        return Greedy()
+    if penalty is not None and not (math.isfinite(penalty) and penalty >= 0):
+        raise ConfigError(f"--length-penalty is {penalty}; expected a number from 0 on")
+    return Beam(args.beams) if penalty is None else Beam(args.beams, penalty)
 
 
 def load_predictor(args: argparse.Namespace) -> Predictor:
@@ -55,5 +109,8 @@ def load_predictor(args: argparse.Namespace) -> Predictor:
 
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}; expected at least 1")
+    search = search_of(args)
     model = load_model(args)
-    return Predictor(model, batch_size=args.batch_size, target_ratio=args.target_ratio)
+    return Predictor(
+        model, batch_size=args.batch_size, target_ratio=args.target_ratio, search=search
+    )

@@ -21,12 +21,16 @@ Documents longer than the model's window are cut into windows and their clusters
 that cannot be read or predicted is reported, and its record has no clusters but the key "error";
 the others go on. A job that was interrupted goes on where it stopped when the same command is
 started again; OUTPUT appears when all is done. OUTPUT.job.json says what it was made with.
+
+Beside `clusters`, jsonl records have `confidences`: for each mention how probable the model finds
+it that the span is a mention, and that it belongs to its cluster.
 """
 
 EPILOG = """\
 examples:
   t5coref predict --model runs/litbank/best --input story.txt --output story.jsonl
   t5coref predict --model M --input dev/*.conllu --output dev.conll --output-format conll
+  t5coref predict --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --input DEV --output OUT
   echo "Mara fed her dog. It was hungry." | t5coref predict --model M --input - --output -
 
 Raw text needs no preparation: it is split by spaCy's rules for --language, and the records carry

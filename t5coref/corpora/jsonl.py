@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from t5coref.core.document import Annotation, Document, Relation, Span
+from t5coref.core.document import Annotation, Confidence, Document, Relation, Span
 from t5coref.core.errors import DocumentError
 from t5coref.corpora.files import PathLike, Target, display_name, lines, write_all
 from t5coref.corpora.report import Report, Source
@@ -25,7 +25,11 @@ KEYS = (
     "token_offsets",
     "clusters",
     "relations",
+    "confidences",
 )
+
+DIGITS = 6
+"""Decimal places of confidences."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -92,8 +96,10 @@ def from_json(value: Mapping[str, Any]) -> Document:
     if text is not None and not isinstance(text, str):
         check.fail("text", text, "a string or null")
     clusters, relations = value.get("clusters"), value.get("relations")
-    if clusters is None and relations:
-        check.fail("relations", relations, "none where clusters is null")
+    confidences = value.get("confidences")
+    for key, item in (("relations", relations), ("confidences", confidences)):
+        if clusters is None and item:
+            check.fail(key, item, "none where clusters is null")
     return Document(
         doc_id=doc_id,
         words=tuple(check.strings("tokens", words)),
@@ -102,7 +108,9 @@ def from_json(value: Mapping[str, Any]) -> Document:
         pos=_optional(check.strings, "pos", value),
         text=text,
         word_offsets=_optional(check.spans, "token_offsets", value),
-        annotation=None if clusters is None else check.annotation(clusters, relations),
+        annotation=(
+            None if clusters is None else check.annotation(clusters, relations, confidences)
+        ),
         extra={key: item for key, item in value.items() if key not in KEYS},
     )
 
@@ -133,6 +141,11 @@ def to_json(document: Document) -> dict[str, Any]:
         value["relations"] = [
             {"head": r.head, "tail": r.tail, "type": r.type} for r in annotation.relations
         ]
+        if annotation.confidences is not None:
+            value["confidences"] = [
+                [[round(float(p), DIGITS) for p in sure] for sure in cluster]
+                for cluster in annotation.confidences
+            ]
     if document.pos is None:
         del value["pos"]
     return value | dict(document.extra)
@@ -172,6 +185,10 @@ def _brief(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _probable(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
 class _Checker:
     """Checks the types that `Document` takes for granted."""
 
@@ -208,19 +225,44 @@ class _Checker:
                 self.fail(f"{key}[{i}]", item, "a pair of integers, [start, end)")
         return tuple((start, end) for start, end in value)
 
-    def annotation(self, clusters: Any, relations: Any) -> Annotation:
+    def annotation(self, clusters: Any, relations: Any, confidences: Any) -> Annotation:
         if not isinstance(clusters, list):
             self.fail("clusters", clusters, "a list of clusters, or null")
         if not isinstance(relations, list | None):
             self.fail("relations", relations, "a list of relations, or null")
-        checked = tuple(self.spans(f"clusters[{i}]", cluster) for i, cluster in enumerate(clusters))
+        spans = [self.spans(f"clusters[{i}]", cluster) for i, cluster in enumerate(clusters)]
+        sure = None
+        if confidences is not None:
+            # Annotations sort the spans of a cluster: what lies beside them has to follow.
+            pairs = self._confidences(confidences, spans)
+            spans = [tuple(span for span, _ in cluster) for cluster in pairs]
+            sure = tuple(tuple(found for _, found in cluster) for cluster in pairs)
         try:
             return Annotation(
-                checked,
+                tuple(spans),
                 tuple(self._relation(i, item) for i, item in enumerate(relations or ())),
+                sure,
             )
         except DocumentError as error:
             raise DocumentError(f"document {self._doc_id!r}: {error}") from None
+
+    def _confidences(
+        self, value: Any, clusters: list[tuple[Span, ...]]
+    ) -> list[list[tuple[Span, Confidence]]]:
+        """Spans with their confidences, sorted; a repeated span keeps the first one's."""
+        if not isinstance(value, list) or len(value) != len(clusters):
+            self.fail("confidences", value, f"a list of {len(clusters)}, one for each cluster")
+        out = []
+        for i, (found, spans) in enumerate(zip(value, clusters, strict=True)):
+            if not isinstance(found, list) or len(found) != len(spans):
+                self.fail(f"confidences[{i}]", found, f"a list of {len(spans)}, one for each span")
+            of_span: dict[Span, Confidence] = {}
+            for j, (item, span) in enumerate(zip(found, spans, strict=True)):
+                if not (isinstance(item, list) and len(item) == 2 and all(map(_probable, item))):
+                    self.fail(f"confidences[{i}][{j}]", item, "[mention, link], each within 0..1")
+                of_span.setdefault(span, Confidence(*map(float, item)))
+            out.append(sorted(of_span.items()))
+        return out
 
     def _relation(self, i: int, item: Any) -> Relation:
         if not (isinstance(item, dict) and set(item) == {"head", "tail", "type"}):

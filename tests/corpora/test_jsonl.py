@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from t5coref.core.document import Annotation, Document, Relation
+from t5coref.core.document import Annotation, Confidence, Document, Relation
 from t5coref.core.errors import DocumentError, FormatError
 from t5coref.corpora import Report, jsonl
 
@@ -62,6 +62,35 @@ def test_the_least(tmp_path):
     }
 
 
+def test_confidences_are_rounded_and_stay_beside_their_spans(tmp_path):
+    sure = ((Confidence(1 / 3, 1.0), Confidence(0.25, 0.0)), (Confidence(1e-9, 0.5),))
+    annotation = Annotation((((0, 1), (2, 3)), ((2, 3),)), confidences=sure)
+    document = Document(doc_id="d", words=("a", "b", "c"), annotation=annotation)
+    line = jsonl.dumps(document)
+    assert json.loads(line)["confidences"] == [[[0.333333, 1.0], [0.25, 0.0]], [[0.0, 0.5]]]
+    (again,) = read_lines(tmp_path, line)
+    assert again.annotation.confidences == (
+        (Confidence(0.333333, 1.0), Confidence(0.25, 0.0)),
+        (Confidence(0.0, 0.5),),
+    )
+    assert again.annotation.confidences[0][0].mention == 0.333333
+    assert again.extra == {}
+    assert jsonl.dumps(again) == line
+    nothing = Document(doc_id="d", words=("a",), annotation=Annotation(confidences=()))
+    assert json.loads(jsonl.dumps(nothing))["confidences"] == []
+    assert "confidences" not in jsonl.to_json(document.with_annotation(Annotation()))
+
+
+def test_confidences_follow_spans_that_are_sorted_and_merged(tmp_path):
+    clusters = [[[2, 3], [0, 1], [2, 3]]]
+    value = {"doc_id": "d", "tokens": ["a", "b", "c"], "clusters": clusters}
+    (document,) = read_lines(
+        tmp_path, value | {"confidences": [[[0.5, 0.5], [0.1, 0.2], [0.9, 0.9]]]}
+    )
+    assert document.annotation.clusters == (((0, 1), (2, 3)),)
+    assert document.annotation.confidences == (((0.1, 0.2), (0.5, 0.5)),)
+
+
 def test_no_clusters_is_not_the_same_as_none_known(tmp_path):
     found = read_lines(tmp_path, {"doc_id": "d", "tokens": [], "clusters": []})
     assert found[0].annotation == Annotation()
@@ -107,6 +136,15 @@ def test_words_with_line_separators_and_worse(tmp_path, word):
         ({"relations": [{"head": "0", "tail": 0, "type": "x"}]}, r'"relations\[0\].head" is "0"'),
         ({"relations": [{"head": 0, "tail": 0, "type": 1}]}, r'"relations\[0\].type" is 1'),
         ({"relations": 3}, r'"relations" is 3'),
+        ({"confidences": 3}, r'"confidences" is 3; expected a list of 2, one for each cluster'),
+        (
+            {"confidences": [[[0, 1]], []]},
+            r'"confidences\[0\]" is .* a list of 2, one for each span',
+        ),
+        ({"confidences": [[[0, 1], 1], [[0, 1]]]}, r'"confidences\[0\]\[1\]" is 1; expected \[men'),
+        ({"confidences": [[[0, 1], [0, 1.1]], [[0, 1]]]}, r"\[0, 1.1\]; .* within 0\.\.1"),
+        ({"confidences": [[[0, 1], [0, True]], [[0, 1]]]}, r"\[0, true\]; .* within 0\.\.1"),
+        ({"clusters": None, "relations": [], "confidences": [[[1, 1]]]}, "where clusters is null"),
     ],
 )
 def test_malformed_documents(tmp_path, change, message):

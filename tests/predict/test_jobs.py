@@ -60,7 +60,9 @@ class StopAfter:
 def test_records_hold_the_documents(predictor, stories, story_file, tmp_path):
     output = tmp_path / "out.jsonl"
     assert run(predictor, story_file, output) == 0
-    assert list(jsonl.read(output)) == list(predictor.predict(stories))
+    predictor.memory = None  # what is guessed changes the last digits of confidences
+    expected = map(jsonl.dumps, predictor.predict(stories))
+    assert output.read_text("utf-8") == "".join(expected)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.jsonl", "out.jsonl.job.json"]
     card = json.loads((tmp_path / "out.jsonl.job.json").read_text())
     assert card["model"]["tokenizer"]["fingerprint"] == predictor.model.tokenizer.fingerprint
@@ -89,7 +91,7 @@ def test_resumes_after_the_last_complete_round(predictor, story_file, tmp_path):
 def test_refuses_to_resume_another_job(predictor, model, story_file, stories, tmp_path):
     output = tmp_path / "out.jsonl"
     with pytest.raises(StopError):
-        run(predictor, story_file, output, listener=StopAfter(4))
+        run(predictor, story_file, output, listener=StopAfter(8))
     with pytest.raises(MismatchError, match="output_format"):
         run(predictor, story_file, output, output_format="conllu")
     other = Predictor(model, batch_size=2, round_size=4, devices=jax.devices()[:1])
