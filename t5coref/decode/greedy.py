@@ -257,7 +257,7 @@ def _choose(
     return _Made(
         action=made.action,
         written=constraint.written(tables, made),
-        gained=chosen(everywhere),
+        gained=jnp.where(wanted >= 0, 0.0, chosen(everywhere)),
         sure=jnp.where(wanted >= 0, 0.0, chosen(among)),
         kept=kept,
         row=Row(row.length, token, state, place, row.score),

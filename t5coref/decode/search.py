@@ -74,8 +74,9 @@ class Decoded(NamedTuple):
       lengths: `int32[B, K]` actions of each hypothesis; 0 = there is none.
       scores: `float32[B, K]` sums of the log-probabilities of the chosen actions, under a softmax
         over all X columns (the constraint masks, it does not renormalise); beams divide them by
-        the length.
-      log_probs: `float32[B, K, T]` log-probability of each action among those that were legal.
+        the length. What was forced was not chosen and adds nothing.
+      log_probs: `float32[B, K, T]` log-probability of each action among those that were legal; 0
+        where it was forced.
       calls: `int32[]` decoder calls made.
     """
 
