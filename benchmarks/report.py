@@ -43,7 +43,8 @@ def replace_section(text: str, name: str, body: str) -> str:
             f"expected the line {start!r} once and {end!r} once behind it; "
             f"got {text.count(start)} and {text.count(end)} of them"
         )
-    return pattern.sub(lambda _: f"{start}\n\n{body.strip()}\n\n{end}", text)
+    body = body.strip("\n")  # blanks stay: a section may begin with a code block
+    return pattern.sub(lambda _: f"{start}\n\n{body}\n\n{end}", text)
 
 
 def write_section(name: str, body: str, path: pathlib.Path = RESULTS) -> None:

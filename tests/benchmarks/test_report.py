@@ -35,6 +35,8 @@ def test_a_section_is_replaced_and_nothing_else():
     assert "old" not in changed
     assert changed.endswith(TEXT[TEXT.index("\n\n<!-- bench:two") :])
     assert report.replace_section(changed, "one", "new \\1") == changed
+    # A code block keeps its indent.
+    assert "\n\n    make\n\n" in report.replace_section(TEXT, "one", "\n    make\n")
 
 
 @pytest.mark.parametrize("text", ["", TEXT + TEXT, "<!-- /bench:one --><!-- bench:one -->"])
@@ -43,7 +45,7 @@ def test_a_section_that_is_not_there_once(text):
         report.replace_section(text, "one", "new")
 
 
-@pytest.mark.parametrize("name", ["decode", "linearize"])
+@pytest.mark.parametrize("name", ["ceilings", "decode", "linearize"])
 def test_results_have_the_sections(name):
     text = report.RESULTS.read_text("utf-8")
     assert "new" in report.replace_section(text, name, "new")
