@@ -27,8 +27,8 @@ from t5coref import linearize
 from t5coref.tokenizer import Tokenizer
 
 
-def decode_ours(network, params, tables, sources, lengths, max_steps: int, beams: int):
-    """Our search: (feeds `int32[B, T]`, lengths `int32[B]`, decoder calls), best output each.
+def decode_ours(network, params, tables, sources, memory, max_steps: int, beams: int):
+    """Our search: (feeds `int32[B, T]`, lengths `int32[B]`, decoder calls, memory), best outputs.
 
     The only place that knows the search's interface.
 
@@ -37,23 +37,23 @@ def decode_ours(network, params, tables, sources, lengths, max_steps: int, beams
       params: its parameters, on the device.
       tables: the rules, on the device.
       sources: `int32[B, S]`.
-      lengths: `int32[B]`.
+      memory: what greedy search guesses from.
       max_steps: T.
       beams: K; 1 = greedy.
     """
-    from t5coref.predict import decode_batch
+    from t5coref.decode.search import Beam, Rows
+    from t5coref.predict import GREEDY, decode_batch
 
-    if beams != 1:
-        raise SystemExit("our beam search is not there yet; pass --beams 1")
-    budgets = np.full(len(sources), max_steps, np.int32)
-    found = decode_batch(network, params, tables, sources, lengths, budgets, max_steps)
-    actions, ends = np.asarray(found.actions), np.asarray(found.lengths)
-    feeds = actions.copy()
-    copy = int(tables.ids[0])
+    count = len(sources)
+    budgets = np.full(count, max_steps, np.int32)
+    rows = Rows(sources, budgets, np.full((count, 1), -1, np.int32))  # pyright: ignore
+    search = GREEDY if beams == 1 else Beam(beams)
+    found, memory = decode_batch(network, params, tables, rows, memory, max_steps, search)
+    feeds, ends = np.array(found.actions[:, 0]), np.asarray(found.lengths[:, 0])
     for row, source in zip(feeds, sources, strict=True):
-        copied = np.flatnonzero(row == copy)
+        copied = np.flatnonzero(row == tables.copy_id)
         row[copied] = source[: len(copied)]
-    return feeds, ends, int(found.steps)
+    return feeds, ends, int(found.calls), memory
 
 
 @dataclass(frozen=True)
@@ -91,45 +91,54 @@ class Ours:
 
         import jax
 
+        from t5coref.decode import draft
         from t5coref.decode.constraint import Tables
         from t5coref.model import Model
-        from t5coref.nn.t5 import T5
+        from t5coref.nn.t5 import T5, for_decoding
 
         jax.config.update("jax_default_matmul_precision", "float32")
         loaded = Model.load(model, dtype="float32")
-        rules = linearize.get("full-copy", loaded.tokenizer).rules
+        rules = linearize.get("full-copy", loaded.tokenizer, constraint="reference").rules
         # Decoding copies a scanned cache at each step: decode layer by layer, as `Predictor` does.
         self.network = T5(dataclasses.replace(loaded.config, scan_layers=False, remat=False))
-        self.params = jax.device_put(loaded.params)
+        self.params = jax.device_put(for_decoding(loaded.params))
         self.tables = Tables.of(rules)
         self.beams, self.pieces, self.max_steps = beams, pieces, max_steps
+        # Guesses come from documents decoded before, never from a document itself: decoding a batch
+        # again begins with what was known when it was decoded first.
+        self.empty = self.memory = draft.empty()
+        self.known: dict[str, Any] = {}
         # The likeliest action is to copy, so that the stand-in's outputs end.
         logits = -1e-3 * np.arange(len(rules.inventory.ids), dtype=np.float32)
         self.stand_in_params = jax.device_put({"logits": logits})
 
     def first(self, sources: list[list[int]]) -> dict[str, Any]:
-        seconds = [self.decode(sources)["seconds"] for _ in range(2)]
-        self._timed(StandIn(), self.stand_in_params, sources)
+        calls = [self._timed(self.network, self.params, sources, self.empty) for _ in range(2)]
+        self._timed(StandIn(), self.stand_in_params, sources, self.empty)
+        seconds = [answer["seconds"] for answer, _ in calls]
         return {"compile_seconds": seconds[0] - seconds[1]}
 
     def decode(self, sources: list[list[int]]) -> dict[str, Any]:
-        return self._timed(self.network, self.params, sources)
+        before = self.known.setdefault(json.dumps(sources), self.memory)
+        answer, after = self._timed(self.network, self.params, sources, before)
+        if before is self.memory:
+            self.memory = after
+        return answer
 
     def without_network(self, sources: list[list[int]]) -> dict[str, Any]:
-        return self._timed(StandIn(), self.stand_in_params, sources)
+        return self._timed(StandIn(), self.stand_in_params, sources, self.empty)[0]
 
-    def _timed(self, network, params, sources: list[list[int]]) -> dict[str, Any]:
+    def _timed(self, network, params, sources, memory) -> tuple[dict[str, Any], Any]:
         start = time.perf_counter()
         padded = np.zeros((len(sources), self.pieces), np.int32)
         for row, source in zip(padded, sources, strict=True):
             row[: len(source)] = source
-        lengths = np.asarray(list(map(len, sources)), np.int32)
-        feeds, ends, calls = decode_ours(
-            network, params, self.tables, padded, lengths, self.max_steps, self.beams
+        feeds, ends, calls, memory = decode_ours(
+            network, params, self.tables, padded, memory, self.max_steps, self.beams
         )
         tokens = [row[:end].tolist() for row, end in zip(feeds, ends, strict=True)]
         seconds = time.perf_counter() - start
-        return {"seconds": seconds, "calls": calls, "tokens": tokens}
+        return {"seconds": seconds, "calls": calls, "tokens": tokens}, memory
 
 
 class Theirs:

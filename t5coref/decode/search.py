@@ -42,7 +42,7 @@ class Greedy:
         any drafts. The more guesses hold, the higher a number is used. (1,) = step by step.
     """
 
-    drafts: tuple[int, ...] = (4, 8, 16)
+    drafts: tuple[int, ...] = (4, 8)
 
     def __post_init__(self) -> None:
         if not self.drafts or self.drafts[0] < 1 or list(self.drafts) != sorted(set(self.drafts)):
