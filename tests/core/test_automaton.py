@@ -140,7 +140,7 @@ PRICES = {
 }
 
 
-@pytest.mark.parametrize("name", walks.NAMES)
+@pytest.mark.parametrize("name", PRICES)
 def test_a_mention_is_opened_if_it_can_be_closed(script, name):
     text = SENTENCES if name == "partial" else "a o n"
     after = script(name, text)

@@ -98,7 +98,7 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NESTED)
 def test_inner_mentions_close_first_and_closings_come_before_openings(tokenizer, name):
     lin = make(tokenizer, name, window=80)
     words = "the old dog it saw Ben"
@@ -126,7 +126,7 @@ def test_published_sentence_marks_count_superfluous_blank_lines(tokenizer):
     assert shown(lin, example.turn.source) == pieces(lin, expected, [])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ACTIONS)
 def test_symbols_take_the_ids_of_the_published_checkpoints(tokenizer, name):
     lin = make(tokenizer, name)
     symbols = SYMBOLS.get(name, INTEGER_SYMBOLS).split()

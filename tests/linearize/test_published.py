@@ -44,7 +44,7 @@ def t5(shared):
 # Targets with sentence marks were published for windows of 2048 pieces only.
 CASES = [
     (name, sample, window)
-    for name in NAMES for sample in INPUTS for window in (512, 2048)
+    for name in FIELDS for sample in INPUTS for window in (512, 2048)
     if name != "partial" or window == 2048
 ]  # fmt: skip
 
@@ -93,7 +93,7 @@ def documents(shared, corpus, pattern, step):
 @pytest.mark.parametrize(("corpus", "pattern"), REAL)
 def test_only_what_crosses_or_fits_no_window_is_lost(shared, t5, corpus, pattern, window):
     lin = get("full-copy", t5["full-copy"], window=window)
-    for doc in documents(shared, corpus, pattern, 12 if window == 512 else 4):
+    for doc in documents(shared, corpus, pattern, 16 if window == 512 else 8):
         turns = [e.turn for e in examples(lin, doc)]
         gold = list(doc.annotation.mentions())
         back = {s for c in round_trip(lin, doc).clusters for s in c}
@@ -110,7 +110,7 @@ def test_only_what_crosses_or_fits_no_window_is_lost(shared, t5, corpus, pattern
 @pytest.mark.parametrize(("corpus", "pattern"), REAL)
 def test_formats_of_the_whole_text_keep_the_same(shared, t5, name, corpus, pattern):
     one, other = (get(n, t5[n], window=512) for n in ("full-copy", name))
-    for doc in documents(shared, corpus, pattern, 30):
+    for doc in documents(shared, corpus, pattern, 45):
         assert round_trip(one, doc) == round_trip(other, doc)
 
 
@@ -120,7 +120,7 @@ def test_partial_formats_keep_the_text_of_each_mention(shared, t5, name, corpus,
     """One window a document; where a text occurs more than once, a mention may move."""
     one, other = (get(n, t5[n], window=8192) for n in ("full-copy", name))
     moved = total = 0
-    for doc in documents(shared, corpus, pattern, 30):
+    for doc in documents(shared, corpus, pattern, 45):
         kept = {span for c in round_trip(one, doc).clusters for span in c}
         back = {span for c in round_trip(other, doc).clusters for span in c}
         if name == "partial":

@@ -28,7 +28,7 @@ def read(lin, turn, actions):
 
 @pytest.mark.parametrize("constraint", ["strict", "reference"])
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(doc=documents(max_words=12), data=st.data())
 def test_any_sequence_can_be_read(tokenizer, name, constraint, doc, data):
     lin = make(tokenizer, name, constraint, window=60)

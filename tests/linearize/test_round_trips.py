@@ -45,7 +45,7 @@ class OnePiece(Tokenizer):
 
 @pytest.mark.parametrize("constraint", ["strict", "reference"])
 @pytest.mark.parametrize("name", WHOLE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(doc=documents())
 def test_whole_text_brings_back_all_that_brackets_hold(tokenizer, name, constraint, doc):
     lin = make(tokenizer, name, constraint, **WIDE)
@@ -54,7 +54,7 @@ def test_whole_text_brings_back_all_that_brackets_hold(tokenizer, name, constrai
 
 @pytest.mark.parametrize("constraint", ["strict", "reference"])
 @pytest.mark.parametrize("name", PARTIAL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(doc=documents(words=UNLIKE, unique=True))
 def test_partial_brings_back_the_same_where_no_piece_repeats(tokenizer, name, constraint, doc):
     lin = make(tokenizer, name, constraint, kind=OnePiece, **WIDE)
@@ -106,7 +106,7 @@ def test_strict_partial_leaves_out_mentions_across_sentence_ends(tokenizer):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(doc=documents(), extra=st.integers(0, 3))
 def test_gold_actions_are_legal(tokenizer, name, doc, extra):
     lin = make(tokenizer, name, max_depth=16, max_clusters=20)
