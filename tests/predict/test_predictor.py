@@ -12,7 +12,7 @@ import pytest
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, DocumentError, MismatchError
 from t5coref.decode import draft
-from t5coref.decode.search import Rows
+from t5coref.decode.search import Beam, Greedy, Rows
 from t5coref.linearize import Answer, drive
 from t5coref.model import Format, Model
 from t5coref.predict import Predictor, decode_batch, error_of, padded_length
@@ -68,6 +68,37 @@ def test_batching_changes_nothing(model, predictor, predicted, stories):
 
         alone = drive(predictor.linearization, document, answer)
         assert_same(alone, together.annotation)
+
+
+@pytest.mark.parametrize("search", [Greedy((1,)), Beam(1)], ids=["step by step", "one beam"])
+def test_searches_that_find_the_same(model, predicted, stories, search):
+    predictor = Predictor(model, batch_size=4, devices=jax.devices()[:1], search=search)
+    for found, wanted in zip(predictor.predict(stories), predicted, strict=True):
+        assert_same(found.annotation, wanted.annotation)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", [Greedy(), Beam(2)], ids=["greedy", "beam"])
+def test_windows_go_on_with_what_was_found(model, stories, search, monkeypatch):
+    carrying = Format("full-copy", {**model.format.options, "carry": True})
+    predictor = Predictor(
+        dataclasses.replace(model, format=carrying), batch_size=4, devices=jax.devices()[:1],
+        search=search,
+    )  # fmt: skip
+    answer, seen = predictor._answer, []
+
+    def watched(turns, params):
+        answers = answer(turns, params)
+        seen.extend(zip(turns, answers, strict=True))
+        return answers
+
+    monkeypatch.setattr(predictor, "_answer", watched)
+    assert all(error_of(d) is None for d in predictor.predict(stories))
+    bound = [len(turn.forced) for turn, _ in seen]
+    assert max(bound) > 20
+    for turn, found in seen:
+        assert found.actions[: len(turn.forced)].tolist() == turn.forced.tolist()
+        assert len(found.actions) > len(turn.forced)
 
 
 def test_devices_share_the_rows(model, predicted, stories):
