@@ -83,7 +83,8 @@ def test_guesses_change_nothing_but_the_number_of_calls(learnt, name, which):
     assert_same(again, single)
     longest = single.lengths.max()
     assert single.calls == longest
-    assert again.calls <= guessed.calls < 0.8 * longest
+    if longest > 2 * GUESSES[-1]:  # a random network may end at once
+        assert again.calls < guessed.calls < 0.8 * longest
     if which == "trained" and name in learnt.examples:
         # The story that was learnt in this format comes out by heart.
         example = learnt.examples[name]
@@ -91,6 +92,7 @@ def test_guesses_change_nothing_but_the_number_of_calls(learnt, name, which):
         (row,) = [i for i, turn in enumerate(case.turns) if turn.doc_id == doc]
         assert single.actions[row, 0, : single.lengths[row, 0]].tolist() == example.actions.tolist()
         assert guessed.calls < 0.6 * longest
+        assert again.calls < 0.4 * longest
 
 
 @pytest.mark.parametrize("name", ["input-feed", pytest.param("partial", marks=pytest.mark.slow)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,14 +28,14 @@ CHECKED = 8  # rows that are searched in Python too
 class Batch:
     """Random sources, budgets and logits for a format."""
 
-    def __init__(self, lin, seed, *, forced=None):
+    def __init__(self, lin, seed, *, forced=None, tight=False):
         rng = np.random.default_rng(seed)
         self.lin = lin
         self.sources = [walks.random_source(rng, lin, WIDTH) for _ in range(ROWS - 1)]
         self.sources.append(np.zeros(WIDTH, np.int32))  # no document
         least = [automaton.shortest(lin.rules, s) for s in self.sources]
         room = rng.integers(0, 1 + STEPS - max(least), ROWS)
-        self.budgets = np.minimum(STEPS, least + room)
+        self.budgets = np.asarray(least) if tight else np.minimum(STEPS, least + room)
         self.forced = [()] * (ROWS - 1)
         if forced is not None:
             self.budgets[:] = STEPS
@@ -98,6 +100,21 @@ def test_guessing_finds_what_a_search_in_python_finds(tokenizer, name, rule):
         if rule == "strict":
             assert np.all(found.lengths[:, 0] <= batch.budgets)
             assert found.calls < longest
+
+
+# The shortest output of partial-unmarked is its end alone.
+@pytest.mark.parametrize("name", [n for n in walks.NAMES if n != "partial-unmarked"])
+def test_what_is_copied_is_guessed(tokenizer, name):
+    """With steps for nothing else, every guess holds, or does so once it was seen."""
+    batch = Batch(walks.make(tokenizer, name), 5, tight=True)
+    found, memory = batch.found(DRAFTS)
+    again, _ = batch.found(DRAFTS, memory)
+    fewest = math.ceil(found.lengths.max() / DRAFTS[-1])
+    if name == "partial":
+        # Marks are no copies; there is no guess of them without a memory.
+        assert again.calls == fewest < found.calls
+    else:
+        assert found.calls == again.calls == fewest
 
 
 def check_drafts(lin, several):
