@@ -100,9 +100,14 @@ class Batch:
 
 # One width for each format, so that fewer programs have to be compiled.
 WIDTHS = {case: (4, 3, 2)[i % 3] for i, case in enumerate(CASES)}
+FAST = [(n, r) for n, r in CASES if r == "strict" or n in ("full-copy", "integer-free", "partial")]
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=() if c in FAST else pytest.mark.slow) for c in CASES],
+    ids=IDS,
+)
 def test_agrees_with_a_search_in_python(tokenizer, case):
     lin = walks.make(tokenizer, *case)
     ended = sum(Batch(lin, seed).check(WIDTHS[case], penalty)
@@ -119,7 +124,9 @@ def test_agrees_with_a_search_in_python_for_any_width(tokenizer, case, beams):
         Batch(lin, seed).check(beams, penalty)
 
 
-@pytest.mark.parametrize("name", ["full-copy", "partial-unmarked"])
+@pytest.mark.parametrize(
+    "name", ["full-copy", pytest.param("partial-unmarked", marks=pytest.mark.slow)]
+)
 def test_one_beam_is_greedy_search(tokenizer, name):
     """An ending that comes second is forgotten, and one that comes first cannot be beaten."""
     batch = Batch(walks.make(tokenizer, name), 3, rows=20)
@@ -155,7 +162,12 @@ def every_output(lin, source, budget, model, steps):
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("full-copy", 15), ("integer-free", 9), ("partial-unmarked", 14)]
+    ("name", "steps"),
+    [
+        ("integer-free", 9),
+        pytest.param("full-copy", 15, marks=pytest.mark.slow),
+        pytest.param("partial-unmarked", 14, marks=pytest.mark.slow),
+    ],
 )
 def test_a_beam_that_holds_everything_finds_the_best(tokenizer, name, steps):
     """And all the others, in order."""
