@@ -32,6 +32,7 @@ format: $(VENV)/.dev  ## rewrite the code in the project's style
 bench: $(VENV)/.dev  ## MODEL=DIR: all benchmarks; their tables go to docs/results.md
 	$(BIN)/python benchmarks/decode.py --model "$(MODEL)" --write
 	$(BIN)/python benchmarks/linearize.py --tokenizer "$(MODEL)" --write
+	$(BIN)/python benchmarks/ceilings.py --tokenizer "$(MODEL)" --write
 	$(BIN)/python benchmarks/score.py
 	$(BIN)/python benchmarks/align.py
 

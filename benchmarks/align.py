@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
+
+from report import timed
 
 from t5coref.core.align import UNALIGNED, Road, affine_alignment, edit_alignment
 
@@ -101,15 +102,6 @@ def textbook_affine(source: list[int], output: list[int], road: Road) -> list[in
             j -= 1
         step = before
     return aligned
-
-
-def timed(function, repeats: int):
-    best, result = float("inf"), None
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        best = min(best, time.perf_counter() - start)
-    return best, result
 
 
 def main() -> None:

@@ -19,9 +19,8 @@ import litbank
 import report
 
 from t5coref import corpora
-from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
+from t5coref.cli.tokenizers import add_tokenizer_argument
 from t5coref.core.document import Document
-from t5coref.core.errors import ConfigError
 from t5coref.core.metrics import Scorer
 from t5coref.linearize import FORMATS, Linearization, get, round_trip
 from t5coref.tokenizer import Tokenizer
@@ -141,10 +140,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/results.md")
     add_tokenizer_argument(parser)
     args = parser.parse_args()
-    try:
-        model = find_tokenizer(args.tokenizer).model
-    except ConfigError as error:
-        raise SystemExit(str(error)) from None
+    model = report.vocabulary(args.tokenizer)
     documents = read(args.data, args.documents)
     columns = [Corpus(name, args.window, found) for name, found in documents.items()]
     columns += [Corpus(name, args.short, documents[name]) for name in SHORT if name in documents]

@@ -20,8 +20,7 @@ import time
 import litbank
 import report
 
-from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
-from t5coref.core.errors import ConfigError
+from t5coref.cli.tokenizers import add_tokenizer_argument
 from t5coref.linearize import FORMATS, examples
 from t5coref.tokenizer import Tokenizer
 
@@ -73,10 +72,7 @@ def main() -> None:
     parser.add_argument("--format", choices=sorted(FORMATS), help=argparse.SUPPRESS)
     add_tokenizer_argument(parser)
     args = parser.parse_args()
-    try:
-        model = find_tokenizer(args.tokenizer).model
-    except ConfigError as error:
-        raise SystemExit(str(error)) from None
+    model = report.vocabulary(args.tokenizer)
     if args.format:
         print(json.dumps(measure(args.format, model, args)))
         return

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
+
+from report import timed
 
 from t5coref.core.metrics import score_corpus
 
@@ -111,15 +112,6 @@ def hungarian(similarity) -> float:
             row_at[column] = new_row if previous is None else row_at[previous]
             column = previous
     return sum(similarity[row][c] for c, row in enumerate(row_at) if row is not None)
-
-
-def timed(function, repeats: int):
-    best, result = float("inf"), None
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        best = min(best, time.perf_counter() - start)
-    return best, result
 
 
 def main() -> None:

@@ -104,8 +104,8 @@ class Ours:
         self.params = jax.device_put(for_decoding(loaded.params))
         self.tables = Tables.of(rules)
         self.beams, self.pieces, self.max_steps = beams, pieces, max_steps
-        # Guesses come from documents decoded before, never from a document itself: decoding a batch
-        # again begins with what was known when it was decoded first.
+        # What was learned from earlier batches is kept, as `Predictor` keeps it. Decoding a batch
+        # again begins with what was known when it was decoded first, not with its own output.
         self.empty = self.memory = draft.empty()
         self.known: dict[str, Any] = {}
         # The likeliest action is to copy, so that the stand-in's outputs end.

@@ -2,8 +2,9 @@
 
 Speculative search feeds a row of guesses and keeps the prefix that holds, so a bad guess costs time
 and never changes an output. A place is what was just written, the pieces before and after it, and
-the depth; its guess is what was written there last, in any document. Cluster numbers are guesses
-from the same document alone. B rows, k guesses, H slots of the memory.
+the depth; its guess is what was written there last, in any document. For cluster numbers, that is
+in the same row of the batch: this document, or one that was decoded in the row before. B rows, k
+guesses, H slots of the memory.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def slots(row: Array, state: State, source: Source, place: Place, position: Arra
     """`int32[ORDERS]`: the memory's slots for a place, the most particular first.
 
     Args:
-      row: `int32[]` number of the row, which tells the numbers of documents apart.
+      row: `int32[]` number of the row, which tells the cluster numbers of a batch's rows apart.
       state: the state there.
       source: the row's source.
       place: what was before it.

@@ -39,7 +39,8 @@ class Greedy:
     Attributes:
       drafts: tokens fed in one call, ascending. Those behind the first are guesses; the longest
         prefix that step-by-step search would have chosen is kept, so the outcome is the same for
-        any drafts. The more guesses hold, the higher a number is used. (1,) = step by step.
+        any drafts, up to actions whose logits differ by rounding alone. The more guesses hold, the
+        higher a number is used. (1,) = step by step.
     """
 
     drafts: tuple[int, ...] = (4, 8)

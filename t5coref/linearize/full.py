@@ -112,8 +112,9 @@ class WholeText(Windowed):
 
     def read(self, turn: Turn, answer: Answer) -> Reading:
         """Pieces are counted; where they are not those of the source, they are aligned with it."""
-        read = self.integers.read(turn, answer, None if self.rules.literal else self.copy_id)
-        if self.copy_id != PIECE or np.array_equal(read.pieces, turn.source[: len(read.pieces)]):
+        literal = self.rules.literal
+        read = self.integers.read(turn, answer, None if literal else self.copy_id)
+        if not literal or np.array_equal(read.pieces, turn.source[: len(read.pieces)]):
             return in_words(turn, read.found)
         matched = edit_alignment(turn.source, np.asarray(read.pieces, np.int32))
         return in_words(turn, read.found, aligned(matched))

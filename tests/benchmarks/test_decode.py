@@ -61,3 +61,4 @@ def test_from_end_to_end(shared, tokenizer, tmp_path):
     done = run("--model", tmp_path / "tiny", *arguments)
     assert done.returncode == 0, done.stderr
     assert "| greedy | 512 | 1 | 1 |" in done.stdout
+    assert "1 of 1" in done.stdout  # the same token ids on both sides
