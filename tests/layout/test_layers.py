@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"_version", "core", "linearize", "tokenizer", "nn", "published"},
     "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model"},
     "jobs": {"core", "corpora", "predict"},
+    "data": {"_version", "core", "corpora", "linearize", "tokenizer"},
     "train": {
         "core", "corpora", "demo", "linearize", "tokenizer", "nn", "decode", "model", "predict",
     },

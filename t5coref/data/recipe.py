@@ -1,0 +1,141 @@
+"""How a task's examples come about, resolved when they are first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from t5coref import corpora, linearize
+from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.data import places
+from t5coref.data.documents import Files
+from t5coref.data.manifest import MANIFEST, Manifest
+from t5coref.data.settings import TOKENIZER, Settings, settings
+from t5coref.linearize import Linearization
+from t5coref.tokenizer import MODEL_FILE, Tokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a recipe has come to.
+
+    Attributes:
+      linearization: made with the tokenizer.
+      tokenizer: with the symbols of the format.
+      settings: that it was resolved with.
+      folder: of the prepared data; None where the task runs from its files.
+      manifest: of the prepared data; None likewise.
+    """
+
+    linearization: Linearization
+    tokenizer: Tokenizer
+    settings: Settings
+    folder: str | None = None
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a task's examples are made; see `t5coref.data.task.coref_task`."""
+
+    name: str
+    linearization: str
+    options: Mapping[str, Any]
+    corpus: str
+    files: Mapping[str, Files]
+    word_rule: str
+    remove_singletons: bool
+    tokenizer: str | None
+    prepared: str | None
+    settings: Callable[[], Settings] = settings
+    _setups: dict[str, Setup] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        linearize.named(self.linearization)
+        corpora.get(self.corpus)
+        if self.options.get("carry"):
+            raise ConfigError(
+                f"task {self.name!r}: the option carry makes a window wait for the answer to the "
+                "one before; SeqIO asks for all at once: leave it out"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was resolved: other processes resolve it again."""
+        return self.__dict__ | {"_setups": {}}
+
+    @property
+    def feed_rank(self) -> int:
+        """2 where the decoder reads pairs of pieces, else 1."""
+        return feed_rank(self.linearization)
+
+    def setup(self) -> Setup:
+        """Tokenizer, linearization and prepared data under the settings of now.
+
+        Raises:
+          ConfigError: there is no tokenizer.
+          MismatchError: prepared data is of another format or tokenizer.
+        """
+        now = self.settings()
+        key = now.key()
+        # Datasets of several hosts' readers are made in threads.
+        with _LOCK:
+            if key not in self._setups:
+                self._setups.clear()
+                self._setups[key] = self._resolve(now)
+            return self._setups[key]
+
+    def vocabulary_tokenizer(self) -> Tokenizer:
+        """The tokenizer of `setup`."""
+        return self.setup().tokenizer
+
+    def folder(self) -> str | None:
+        """Where prepared data of the task lies; None if there is none."""
+        if self.prepared is not None:
+            return self.prepared
+        root = self.settings().prepared
+        if root is None:
+            return None
+        folder = places.join(root, self.name)
+        return folder if places.exists(places.join(folder, MANIFEST)) else None
+
+    def _resolve(self, now: Settings) -> Setup:
+        folder = self.folder()
+        given = self.tokenizer or now.tokenizer
+        if folder is None:
+            if given is None:
+                raise ConfigError(
+                    f"task {self.name!r} has no tokenizer; set {TOKENIZER} to the {MODEL_FILE} of "
+                    "the T5 that is trained (or bind tasks.settings.tokenizer in gin), or prepare "
+                    "the data with `t5coref prepare`"
+                )
+            tokenizer = self._tokenizer(given)
+            options = {**self.options, **now.options}
+            made = linearize.get(self.linearization, tokenizer, **options)
+            return Setup(made, tokenizer, now)
+        manifest = Manifest.load(folder)
+        if manifest.format != self.linearization or manifest.word_rule != self.word_rule:
+            raise MismatchError(
+                f"{folder} holds {manifest.format} with {manifest.word_rule} word rules; task "
+                f"{self.name!r} expects {self.linearization} with {self.word_rule} ones; prepare "
+                "it again or use the task of its format"
+            )
+        tokenizer = manifest.load_tokenizer(folder)
+        if given is not None:
+            manifest.check_tokenizer(self._tokenizer(given), folder)
+        made = linearize.get(manifest.format, tokenizer, **manifest.options)
+        return Setup(made, tokenizer, now, folder, manifest)
+
+    def _tokenizer(self, path: str) -> Tokenizer:
+        symbols = linearize.named(self.linearization).symbols
+        model = places.read_bytes(path) if places.is_remote(path) else path
+        return Tokenizer(model, symbols).with_word_rule(self.word_rule)
+
+
+def feed_rank(linearization: str) -> int:
+    """2 where the decoder of a format reads pairs of pieces, else 1."""
+    return 2 if getattr(linearize.named(linearization), "flags", {}).get("mixed") else 1
+
+
+_LOCK = threading.RLock()

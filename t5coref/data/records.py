@@ -1,0 +1,94 @@
+"""Rows as tf.train.Example records in TFRecord files; imports TensorFlow, and SeqIO to read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import tensorflow as tf
+
+from t5coref.data import places
+from t5coref.data.manifest import Shard
+from t5coref.data.rows import INTS, Row
+
+_STRINGS = ("doc_id", "document")
+_NUMBERS = ("turn", "turns")
+
+
+def signature(feed_rank: int) -> dict[str, tf.TensorSpec]:
+    """Types and shapes of a row."""
+    spec = {name: tf.TensorSpec([None], tf.int32) for name in INTS}
+    if feed_rank == 2:
+        spec["feeds"] = tf.TensorSpec([None, 2], tf.int32)
+    spec |= {name: tf.TensorSpec([], tf.int32) for name in _NUMBERS}
+    return spec | {name: tf.TensorSpec([], tf.string) for name in _STRINGS}
+
+
+def serialized(row: Row) -> bytes:
+    """A row as the bytes of one record, the same wherever it is made."""
+    features = {}
+    for name, value in row.items():
+        if name in _STRINGS:
+            features[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        else:
+            flat = np.asarray(value).reshape(-1).tolist()
+            features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=flat))
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def parse(record: tf.Tensor, feed_rank: int) -> dict[str, tf.Tensor]:
+    """The row of a record, as tensors."""
+    sequence = tf.io.FixedLenSequenceFeature
+    description: dict[str, Any] = {
+        name: sequence([], tf.int64, allow_missing=True) for name in INTS
+    }
+    if feed_rank == 2:
+        description["feeds"] = sequence([2], tf.int64, allow_missing=True)
+    description |= {name: tf.io.FixedLenFeature([], tf.int64) for name in _NUMBERS}
+    description |= {name: tf.io.FixedLenFeature([], tf.string) for name in _STRINGS}
+    parsed = tf.io.parse_single_example(record, description)
+    return {k: tf.cast(v, tf.int32) if v.dtype == tf.int64 else v for k, v in parsed.items()}
+
+
+def file_source(files: Mapping[str, Sequence[str]], feed_rank: int):
+    """A SeqIO source of the files of each split."""
+    import seqio  # writing needs TensorFlow alone
+
+    def read(paths: tf.data.Dataset) -> tf.data.Dataset:
+        dataset = tf.data.TFRecordDataset(paths)
+        return dataset.map(lambda r: parse(r, feed_rank), num_parallel_calls=tf.data.AUTOTUNE)
+
+    return seqio.FileDataSource(read, {split: list(paths) for split, paths in files.items()})
+
+
+def write_shard(folder: str, name: str, rows: Iterable[Row]) -> Shard:
+    """Writes one file of records, which appears whole or not at all."""
+    path, count = places.join(folder, name), 0
+    fresh = f"{path}.new"
+    with tf.io.TFRecordWriter(fresh) as writer:
+        for row in rows:
+            writer.write(serialized(row))
+            count += 1
+    size, digest = measure(fresh)
+    tf.io.gfile.rename(fresh, path, overwrite=True)
+    return Shard(name, count, size, digest)
+
+
+def measure(path: str) -> tuple[int, str]:
+    """Size and digest of a file."""
+    digest, size = hashlib.sha256(), 0
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+            size += len(block)
+    return size, digest.hexdigest()
+
+
+def read_rows(path: str, feed_rank: int) -> Iterator[Row]:
+    """The rows of a file of records."""
+    dataset = tf.data.TFRecordDataset([path]).map(lambda r: parse(r, feed_rank))
+    for row in dataset.as_numpy_iterator():
+        yield cast(Row, row)

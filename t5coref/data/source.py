@@ -1,0 +1,147 @@
+"""Where a task's rows come from: prepared records, or files that are linearized when asked for.
+
+Imports seqio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.data import places, records
+from t5coref.data.manifest import MANIFEST
+from t5coref.data.recipe import Recipe, Setup
+from t5coref.data.rows import Row, rows_of
+from t5coref.data.settings import DATA, PREPARED
+
+PARTS = 16
+"""Shards that a split which runs from its files can be cached in."""
+
+
+class CorefSource(seqio.DataSource):
+    """The rows of a recipe's splits.
+
+    Prepared data is read a shard a reader. Files are read and linearized once a process, the
+    documents of a shard only; they suit small corpora.
+    """
+
+    def __init__(self, recipe: Recipe):
+        super().__init__(splits=())
+        self.recipe = recipe
+        self._rows: dict[tuple[str, str, int, int], list[Row]] = {}
+
+    def __str__(self) -> str:
+        return f"CorefSource({self.recipe.name})"
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Of the prepared data, or those that there may be files of."""
+        if self.recipe.folder() is not None:
+            manifest = self.recipe.setup().manifest
+            assert manifest is not None
+            return tuple(manifest.splits)
+        return tuple(self.recipe.files)
+
+    @property
+    def supports_arbitrary_sharding(self) -> bool:
+        """Documents from files can be shared out as one likes; records by their shards."""
+        return self.recipe.folder() is None
+
+    def list_shards(self, split: str) -> Sequence[str]:
+        """Files of records; for files of documents the names of equal parts."""
+        setup = self.recipe.setup()
+        if setup.manifest is None:
+            return [f"{split}-{i:02d}-of-{PARTS}" for i in range(PARTS)]
+        return self._prepared(setup, split)
+
+    def get_dataset(
+        self,
+        split: str = "train",
+        shuffle: bool = True,
+        seed: int | None = None,
+        shard_info: seqio.ShardInfo | None = None,
+        **unused,
+    ) -> tf.data.Dataset:
+        """The rows of a split, or of one shard of it.
+
+        Raises:
+          ConfigError: there are no files for it, or it is no split.
+        """
+        del unused
+        setup = self.recipe.setup()
+        if setup.manifest is not None:
+            files = self._prepared(setup, split)
+            reader = records.file_source({split: files}, self.recipe.feed_rank)
+            return reader.get_dataset(split, shuffle, seed, shard_info)
+        index, parts = (shard_info.index, shard_info.num_shards) if shard_info else (0, 1)
+        rows = self.rows(split, index, parts)
+        order = np.arange(len(rows))
+        if shuffle:
+            np.random.default_rng(seed).shuffle(order)
+        return tf.data.Dataset.from_generator(
+            lambda: (rows[i] for i in order),
+            output_signature=records.signature(self.recipe.feed_rank),
+        )
+
+    def num_input_examples(self, split: str) -> int:
+        """How many rows a split has."""
+        setup = self.recipe.setup()
+        if setup.manifest is not None and split in setup.manifest.splits:
+            return setup.manifest.splits[split].examples
+        return len(self.rows(split))
+
+    def num_documents(self, split: str) -> int:
+        """How many documents with rows a split has."""
+        setup = self.recipe.setup()
+        if setup.manifest is not None and split in setup.manifest.splits:
+            return setup.manifest.splits[split].documents
+        return sum(int(row["turn"]) == 0 for row in self.rows(split))
+
+    def rows(self, split: str, index: int = 0, parts: int = 1) -> list[Row]:
+        """The rows of every `parts`-th document of a split's files, from number `index` on.
+
+        Raises:
+          ConfigError: no file matches, or it is no split.
+        """
+        setup = self.recipe.setup()
+        key = (setup.settings.key(), split, index, parts)
+        if key not in self._rows:
+            documents = self._documents(setup, split)
+            self._rows[key] = [
+                row
+                for document in documents[index::parts]
+                for row in rows_of(setup.linearization, document)
+            ]
+        return self._rows[key]
+
+    def _documents(self, setup: Setup, split: str):
+        name, now = self.recipe.name, setup.settings
+        if split not in self.recipe.files:
+            raise ConfigError(
+                f"task {name!r} has no split {split!r}; it has {', '.join(self.recipe.files)}"
+            )
+        try:
+            return self.recipe.files[split].read(self.recipe.corpus, now.data)
+        except ConfigError as error:
+            prepared = f" and no {MANIFEST} in {places.join(now.prepared, name)}" if now.prepared \
+                else ""  # fmt: skip
+            raise ConfigError(
+                f"task {name!r}, split {split!r}: {error}{prepared}; put the corpus there "
+                f"(docs/seqio.md, Corpora), set {DATA} to the folder that holds it, or set "
+                f"{PREPARED} to what `t5coref prepare` wrote"
+            ) from None
+
+    def _prepared(self, setup: Setup, split: str) -> list[str]:
+        assert setup.manifest is not None
+        assert setup.folder is not None
+        if split not in setup.manifest.splits:
+            raise MismatchError(
+                f"{setup.folder} has no split {split!r}; it has "
+                f"{', '.join(setup.manifest.splits)}; prepare it, too"
+            )
+        folder = setup.folder
+        return [places.join(folder, s.file) for s in setup.manifest.splits[split].shards]
