@@ -20,6 +20,27 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import pytest
 
+NEEDS_T5X = tuple(pathlib.Path(__file__).parent / name for name in ("data", "gin", "t5x", "tasks"))
+
+
+def _as_required(path: pathlib.Path, report):
+    """With REQUIRE_T5X=1, a test that lacks a module has failed: a broken T5X is not hidden."""
+    if report.skipped and os.environ.get("REQUIRE_T5X") == "1":
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        if "could not import" in str(reason) and any(path.is_relative_to(p) for p in NEEDS_T5X):
+            report.outcome, report.longrepr = "failed", f"REQUIRE_T5X=1, but {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return _as_required(getattr(collector, "path", pathlib.Path()), (yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return _as_required(item.path, (yield))
+
 
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import pathlib
 import re
 import subprocess
@@ -16,6 +19,10 @@ from t5coref.train.inputs import corpus_files
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted((ROOT / "gin").rglob("*.gin"))
 EXPERIMENTS = sorted((ROOT / "gin" / "experiments").glob("*.gin"))
+WITH_T5X = [path for path in EXPERIMENTS if "t5coref t5x" in path.read_text()]
+LOCAL = [path for path in EXPERIMENTS if path not in WITH_T5X]
+SIZES = sorted((ROOT / "gin" / "models" / "sizes").glob("*.gin"))
+SEARCHES = sorted((ROOT / "gin" / "decode").glob("*.gin"))
 
 
 def ids(path):
@@ -23,10 +30,13 @@ def ids(path):
 
 
 def test_there_are_experiments():
-    assert {path.stem for path in EXPERIMENTS} >= {"demo", "litbank_small", "ontogum_small"}
+    assert {path.stem for path in LOCAL} >= {"demo", "litbank_small", "ontogum_small"}
+    assert len(WITH_T5X) >= 5
+    assert {path.stem for path in SIZES} == {"small", "base", "large", "xl", "xxl"}
+    assert {path.stem for path in SEARCHES} == {"greedy", "beam"}
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=ids)
+@pytest.mark.parametrize("path", LOCAL, ids=ids)
 def test_experiment_is_whole(path):
     """All names are known, no macro is unread, and only what the user must give is missing."""
     gin_files.load([str(path)], complete=False)
@@ -40,7 +50,8 @@ def test_experiment_is_whole(path):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=ids)
 def test_experiment_opens_with_what_to_expect(path):
     head = path.read_text().partition("include")[0]
-    assert f"t5coref train --gin_file gin/experiments/{path.name}" in head
+    command = "t5coref t5x train" if path in WITH_T5X else "t5coref train"
+    assert f"{command} --gin_file gin/experiments/{path.name}" in head
     for fact in ("hardware", "wall time", "expected score"):
         assert re.search(rf"^# {fact}: \S", head, re.MULTILINE)
 
@@ -48,8 +59,65 @@ def test_experiment_opens_with_what_to_expect(path):
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_includes_are_relative_to_the_root(path):
     for included in re.findall(r"^include +(.*)$", path.read_text(), re.MULTILINE):
-        assert re.fullmatch(r"'gin/[\w/]+\.gin'", included)
+        assert re.fullmatch(r"'(gin|t5x/configs/runs)/[\w/]+\.gin'", included)
     assert path.read_text().startswith("# ")
+
+
+@pytest.fixture(scope="module")
+def read_with_t5x():
+    """What T5X finds in experiments and in combinations of a model, a search and a run."""
+    # Not imported here: T5X registers names with gin beside those of the local loop.
+    for module in ("seqio", "t5x.models"):
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            pytest.skip(f"could not import {module!r}: T5X is not installed")
+    runs = [f"gin/runs/{name}.gin" for name in ("finetune", "eval", "infer")]
+    mixed = [
+        ",".join((f"gin/models/sizes/{size.name}", f"gin/decode/{search.name}", run))
+        for size in SIZES
+        for search in SEARCHES
+        for run in runs
+    ]
+    wanted = [str(path) for path in WITH_T5X] + mixed
+    environment = os.environ | {
+        "JAX_NUMPY_DTYPE_PROMOTION": "standard",
+        "JAX_NUMPY_RANK_PROMOTION": "allow",
+    }
+    script = ROOT / "tests" / "gin" / "read_t5x.py"
+    done = subprocess.run(
+        [sys.executable, str(script), *wanted],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT / "tests" / "gin",
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return dict(zip(wanted, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+@pytest.mark.parametrize("path", WITH_T5X, ids=ids)
+def test_experiment_with_t5x_is_whole(path, read_with_t5x):
+    """Likewise for those that T5X reads."""
+    found = read_with_t5x[str(path)]
+    assert found["unread"] == []
+    assert found["unset"] == []
+    assert set(found["required"]) <= {"INITIAL_CHECKPOINT_PATH", "MODEL_DIR"}
+    for name in found["required"]:
+        assert f"--gin.{name}=" in path.read_text(), f"the command lacks {name}"
+
+
+def test_models_searches_and_runs_fit_together(read_with_t5x):
+    given = {
+        "finetune": {"INITIAL_CHECKPOINT_PATH", "MODEL_DIR", "TRAIN_STEPS"},
+        "eval": {"CHECKPOINT_PATH", "EVAL_OUTPUT_DIR"},
+        "infer": {"CHECKPOINT_PATH", "INFER_OUTPUT_DIR"},
+    }
+    mixed = {files: found for files, found in read_with_t5x.items() if "," in files}
+    assert len(mixed) == len(SIZES) * len(SEARCHES) * len(given)
+    for files, found in mixed.items():
+        run = pathlib.Path(files).stem
+        assert (found["unread"], found["unset"]) == ([], []), files
+        lengths = set() if run == "eval" else {"TASK_FEATURE_LENGTHS"}
+        assert set(found["required"]) == {"MIXTURE_OR_TASK_NAME"} | lengths | given[run], files
 
 
 def test_gin_config_is_found_beside_our_folder():

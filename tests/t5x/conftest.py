@@ -1,0 +1,124 @@
+"""Real T5X on the CPU: tasks of generated stories, a tiny network, and T5X's programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[1]
+PLAIN = {"jax_numpy_dtype_promotion": "standard", "jax_numpy_rank_promotion": "allow"}
+"""T5X counts on jax's defaults."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            # T5X and what it imports warn of their own affairs.
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_numerics():
+    before = {name: getattr(jax.config, name) for name in PLAIN}
+    for name, value in PLAIN.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory):
+    """A folder with train.jsonl, validation.jsonl, test.jsonl and spiece.model."""
+    from t5coref.corpora import jsonl
+    from t5coref.train.inputs import demo_stories, vocabulary
+
+    folder = tmp_path_factory.mktemp("stories")
+    documents = demo_stories(count=48, seed=5)
+    parts = {"train": documents[:32], "validation": documents[32:40], "test": documents[40:]}
+    for name, part in parts.items():
+        lines = "".join(jsonl.dumps(document) + "\n" for document in part)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "spiece.model").write_bytes(vocabulary(documents=documents, size=120).model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_tasks(stories):
+    """The module that registers the tasks, imported under the name that gin files use."""
+    os.environ["TINY_TASKS"] = str(stories)
+    sys.path.insert(0, str(HERE))
+    yield importlib.import_module("tiny_tasks")
+    sys.path.remove(str(HERE))
+
+
+@pytest.fixture(scope="session")
+def config():
+    from t5coref.nn.stack import T5Config
+
+    return T5Config(
+        vocab_size=256,
+        emb_dim=16,
+        num_heads=2,
+        num_encoder_layers=2,
+        num_decoder_layers=2,
+        head_dim=8,
+        mlp_dim=32,
+        dropout_rate=0.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_model(tiny_tasks, config):
+    """Makes a `CorefModel` of a tiny network, with other settings as given."""
+    from t5x import adafactor
+
+    from t5coref.nn.t5 import T5
+    from t5coref.t5x_adapter import CorefModel
+
+    def make(task="tiny_full_copy", *, scan_layers=False, **options):
+        rules = adafactor.standard_logical_factor_rules()
+        options.setdefault("optimizer_def", adafactor.Adafactor(logical_factor_rules=rules))
+        network = T5(dataclasses.replace(config, scan_layers=scan_layers))
+        return CorefModel(module=network, task=task, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def t5x(stories):
+    """Runs one of T5X's programs as users do; returns what it said."""
+
+    def start(program, *flags, devices=1, wait=True, environment=None):
+        command = [sys.executable, "-m", "t5coref", "t5x", program, *flags]
+        given = os.environ | {
+            "JAX_NUMPY_DTYPE_PROMOTION": "standard",
+            "JAX_NUMPY_RANK_PROMOTION": "allow",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "PYTHONPATH": str(HERE),
+            "TINY_TASKS": str(stories),
+            **(environment or {}),
+        }
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=given,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        if not wait:
+            return process
+        said, _ = process.communicate(timeout=3000)
+        assert process.returncode == 0, said[-6000:]
+        return said
+
+    return start

@@ -1,0 +1,168 @@
+"""T5X's trainer takes the steps that the local loop takes, on any mesh."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from t5coref import corpora, linearize
+from t5coref.nn.scan import scan_params
+from t5coref.train.batches import batches
+from t5coref.train.optimizers import adamw
+from t5coref.train.step import TrainState, make_train_step
+
+adapter = pytest.importorskip("t5coref.t5x_adapter")
+coref_task = pytest.importorskip("t5coref.data.task")
+partitioning = pytest.importorskip("t5x.partitioning")
+seqio = pytest.importorskip("seqio")
+trainers = pytest.importorskip("t5x.trainer")
+utils = pytest.importorskip("t5x.utils")
+
+ROWS, STEPS = 8, 5
+LENGTHS = {"inputs": 48, "targets": 112, "feeds": 112}
+MEAN = {"loss_normalizing_factor": "NUM_REAL_TARGET_TOKENS"}
+
+
+def fast(total_steps):
+    return adamw(total_steps, peak=1e-2, warmup=2)
+
+
+@pytest.fixture(scope="module")
+def batch(tiny_tasks):
+    """The first rows of the task, in its order."""
+    dataset = seqio.get_dataset(
+        "tiny_full_copy",
+        LENGTHS,
+        "train",
+        feature_converter=adapter.CorefModel.FEATURE_CONVERTER_CLS(),
+    )
+    return next(dataset.batch(ROWS).as_numpy_iterator())
+
+
+@pytest.fixture(scope="module")
+def same_rows(tiny_tasks):
+    """The same rows as the local loop makes them of the documents, in other orders."""
+    linearization = coref_task.task_linearization("tiny_full_copy")
+    documents = list(corpora.read(pathlib.Path(tiny_tasks.FOLDER, "train.jsonl")))
+    every = itertools.chain.from_iterable(
+        linearize.examples(linearization, document) for document in documents
+    )
+    examples = list(itertools.islice(every, ROWS))
+    return batches(examples, linearization.rules, ROWS, seed=0, source_length=48, target_length=112)
+
+
+@pytest.fixture(scope="module")
+def params(make_model, batch):
+    shapes = {name: feature.shape for name, feature in batch.items()}
+    return make_model().get_initial_variables(jax.random.key(0), shapes)["params"]
+
+
+def losses_with_t5x(model, batch, params, *, microbatches=None, **mesh):
+    """The loss of each step on one batch, and the parameters at the end."""
+    partitioner = partitioning.PjitPartitioner(**mesh)
+    shapes = {name: feature.shape for name, feature in batch.items()}
+    initializer = utils.TrainStateInitializer(
+        model.optimizer_def, model.get_initial_variables, shapes, partitioner
+    )
+    state = initializer.from_scratch(jax.random.PRNGKey(0)).replace_params(params)
+    place = partitioner.partition(
+        lambda x: x, in_axis_resources=None, out_axis_resources=initializer.train_state_axes
+    )
+    trainer = trainers.Trainer(
+        model,
+        place(state),
+        partitioner,
+        [],
+        None,
+        initializer.train_state_axes,
+        jax.random.PRNGKey(0),
+        learning_rate_fn=lambda step: jnp.asarray(1e-2),
+        num_microbatches=microbatches,
+    )
+    with trainer:
+        found = [trainer.train(iter([batch]), 1).result()["loss"].value for _ in range(STEPS)]
+        return np.asarray(found), jax.device_get(trainer.train_state.params), trainer.train_state
+
+
+@pytest.fixture(scope="module")
+def local(make_model, same_rows, params):
+    rules = coref_task.task_linearization("tiny_full_copy").rules
+    optimizer = fast(STEPS)
+    config = make_model().module.config
+    step = jax.jit(make_train_step(config, optimizer, rules.scored_ids))
+    state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.transform.init(params))
+    found = []
+    for k in range(STEPS):
+        features = {name: jnp.asarray(x)[None] for name, x in same_rows[k].features.items()}
+        state, metrics = step(state, features, jax.random.key(0))
+        found.append(float(metrics["loss"]))
+    assert found[-1] < found[0]
+    return np.asarray(found), state.params
+
+
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_first_steps_are_those_of_the_local_loop(make_model, batch, params, local, scan_layers):
+    model = make_model(
+        optimizer_def=adapter.local_optimizer(fast, STEPS), scan_layers=scan_layers, **MEAN
+    )
+    start = scan_params(params) if scan_layers else params
+    found, _, _ = losses_with_t5x(model, batch, start, num_partitions=1)
+    np.testing.assert_allclose(found, local[0], atol=1e-4)
+
+
+def test_learning_rates_are_those_of_the_local_loop():
+    rate = adapter.local_learning_rate(fast, STEPS)
+    np.testing.assert_allclose(rate(jnp.asarray(0)), 0.5e-2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_model_parallelism(make_model, batch, params, scan_layers):
+    """With T5X's Adafactor, whose factored moments are divided like the parameters."""
+    assert jax.device_count() == 8
+    start = scan_params(params) if scan_layers else params
+    one, one_params, _ = losses_with_t5x(
+        make_model(scan_layers=scan_layers, **MEAN), batch, start, num_partitions=1
+    )
+    two, two_params, state = losses_with_t5x(
+        make_model(scan_layers=scan_layers, **MEAN),
+        batch,
+        start,
+        num_partitions=None,
+        model_parallel_submesh=(1, 2),
+    )
+    assert one[-1] < one[0]
+    np.testing.assert_allclose(one, two, atol=1e-4)
+    for a, b in zip(jax.tree.leaves(one_params), jax.tree.leaves(two_params), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-3)
+    layer = state.params["decoder"]["layers" if scan_layers else "layers_0"]
+    kernel = layer["mlp"]["wi_0"]["kernel"]
+    assert dict(kernel.sharding.mesh.shape) == {"data": 4, "model": 2}
+    assert kernel.addressable_shards[0].data.shape[-1] == kernel.shape[-1] // 2
+
+
+def test_decoding_with_model_parallelism(make_model, batch, params):
+    model = make_model(decode_fn=adapter.beam_search)
+    wanted, scores = jax.jit(model.predict_batch_with_aux, static_argnames="num_decodes")(
+        params, batch, num_decodes=2
+    )
+    partitioner = partitioning.PjitPartitioner(model_parallel_submesh=(1, 2))
+    shapes = {name: feature.shape for name, feature in batch.items()}
+    initializer = utils.TrainStateInitializer(
+        None, model.get_initial_variables, shapes, partitioner
+    )
+    predict = partitioner.partition(
+        lambda params, batch: model.predict_batch_with_aux(params, batch, num_decodes=2),
+        in_axis_resources=(
+            initializer.train_state_axes.params,
+            partitioner.data_partition_spec,
+        ),
+        out_axis_resources=None,
+    )
+    found, aux = predict(params, batch)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(aux["scores"], scores["scores"], rtol=1e-4)

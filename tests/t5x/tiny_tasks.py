@@ -1,0 +1,24 @@
+"""Tasks of generated stories whose files are in the folder $TINY_TASKS."""
+
+import os
+
+from t5coref.data.task import coref_task
+
+FOLDER = os.environ["TINY_TASKS"]
+FILES = {name: os.path.join(FOLDER, f"{name}.jsonl") for name in ("train", "validation", "test")}
+OPTIONS = {"window": 48, "max_clusters": 8, "max_depth": 4}
+FORMATS = {
+    "tiny_full_copy": "full-copy",
+    "tiny_full_token": "full-token",
+    "tiny_input_feed": "input-feed",
+}
+
+for _name, _format in FORMATS.items():
+    coref_task(
+        _name,
+        linearization=_format,
+        options=OPTIONS,
+        corpus="jsonl",
+        files=FILES,
+        tokenizer=os.path.join(FOLDER, "spiece.model"),
+    )
