@@ -14,7 +14,7 @@ from typing import Any
 
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, FormatError
-from t5coref.corpora import conll2012, conllu, jsonl, litbank, preco, text
+from t5coref.corpora import conll2012, conllu, conllua, jsonl, litbank, preco, text
 from t5coref.corpora.files import STDIN, PathLike, display_name, lines
 
 
@@ -57,6 +57,7 @@ _CORPORA = {
         Corpus("corefud", conllu, True, (".conllu",)),
         Corpus("gum", conllu, True, (".conllu",)),
         Corpus("ontogum", conllu, False, (".conllu",)),
+        Corpus("codicrac", conllua, True, (".CONLLUA", ".conllua")),
         Corpus("preco", preco, True, _JSON),
         Corpus("jsonl", jsonl, True, _JSON),
         Corpus("text", text, True, (".txt",)),
@@ -160,6 +161,8 @@ def _by_content(head: list[str]) -> str | None:
         return "litbank" if len(row) > conll2012.POS and row[conll2012.POS] == "_" else "conll2012"
     if head[0].startswith("{"):
         return _json_format(head[0])
+    if any(line.startswith("# global.columns") and conllua.COLUMN in line for line in head):
+        return "codicrac"
     for line in head:
         if _CONLLU_COMMENT.match(line):
             return "conllu"

@@ -36,6 +36,15 @@ def write_bytes(path: str, content: bytes) -> None:
     _gfile().rename(fresh, path, overwrite=True)
 
 
+def remove(path: str) -> None:
+    """Removes a file, if it is there."""
+    if is_remote(path):
+        if exists(path):
+            _gfile().remove(path)
+    else:
+        pathlib.Path(path).unlink(missing_ok=True)
+
+
 def join(folder: str, *names: str) -> str:
     """A path below a folder."""
     return "/".join((folder.rstrip("/"), *names))

@@ -112,7 +112,7 @@ class Recipe:
                 )
             tokenizer = self._tokenizer(given)
             options = {**self.options, **now.options}
-            made = linearize.get(self.linearization, tokenizer, **options)
+            made = make(self.linearization, tokenizer, options)
             return Setup(made, tokenizer, now)
         manifest = Manifest.load(folder)
         if manifest.format != self.linearization or manifest.word_rule != self.word_rule:
@@ -124,13 +124,33 @@ class Recipe:
         tokenizer = manifest.load_tokenizer(folder)
         if given is not None:
             manifest.check_tokenizer(self._tokenizer(given), folder)
-        made = linearize.get(manifest.format, tokenizer, **manifest.options)
+        made = make(manifest.format, tokenizer, manifest.options)
         return Setup(made, tokenizer, now, folder, manifest)
 
     def _tokenizer(self, path: str) -> Tokenizer:
         symbols = linearize.named(self.linearization).symbols
         model = places.read_bytes(path) if places.is_remote(path) else path
         return Tokenizer(model, symbols).with_word_rule(self.word_rule)
+
+
+def options_for(corpus: str | None, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The options of a format for a corpus: where it has no singletons, none are predicted."""
+    without = corpus is not None and not corpora.get(corpus).keeps_singletons
+    return ({"min_mentions": 2} if without else {}) | dict(given or {})
+
+
+def make(linearization: str, tokenizer: Tokenizer, options: Mapping[str, Any]) -> Linearization:
+    """The format, made with a tokenizer.
+
+    Raises:
+      ConfigError: it does not take these options.
+    """
+    try:
+        return linearize.get(linearization, tokenizer, **options)
+    except TypeError as error:
+        raise ConfigError(
+            f"format {linearization!r} does not take these options: {error}"
+        ) from None
 
 
 def feed_rank(linearization: str) -> int:

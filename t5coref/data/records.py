@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from t5coref.data import places
 from t5coref.data.manifest import Shard
-from t5coref.data.rows import INTS, Row
+from t5coref.data.rows import INTS, Row, document_of, rows_of
+from t5coref.linearize import Linearization
 
 _STRINGS = ("doc_id", "document")
 _NUMBERS = ("turn", "turns")
@@ -85,6 +86,36 @@ def measure(path: str) -> tuple[int, str]:
             digest.update(block)
             size += len(block)
     return size, digest.hexdigest()
+
+
+def make_folder(folder: str) -> None:
+    """Makes a folder and those above it, where they are not there."""
+    tf.io.gfile.makedirs(folder)
+
+
+def has_size(path: str, size: int) -> bool:
+    """Whether there is a file of that size."""
+    return bool(tf.io.gfile.exists(path)) and tf.io.gfile.stat(path).length == size
+
+
+def problem(path: str, shard: Shard, feed_rank: int, linearization: Linearization) -> str | None:
+    """What is wrong with a file of records; None if nothing is."""
+    if not tf.io.gfile.exists(path):
+        return "is missing"
+    size, digest = measure(path)
+    if (size, digest) != (shard.bytes, shard.sha256):
+        return f"has {size} bytes with digest {digest[:16]}; expected {shard.bytes} with " \
+            f"{shard.sha256[:16]}"  # fmt: skip
+    rows = list(read_rows(path, feed_rank))
+    if len(rows) != shard.examples:
+        return f"has {len(rows)} records; expected {shard.examples}"
+    if rows:
+        made = rows_of(linearization, document_of(rows[0]["document"]))
+        for stored, row in zip(rows, made, strict=False):
+            if any(not np.array_equal(stored[name], row[name]) for name in row):
+                return f"document {stored['doc_id'].decode()!r} comes out otherwise with this " \
+                    "release; prepare it again"  # fmt: skip
+    return None
 
 
 def read_rows(path: str, feed_rank: int) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from t5coref import corpora
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.data.documents import Files
 from t5coref.data.metrics import corpus_metric
-from t5coref.data.recipe import Recipe
+from t5coref.data.recipe import Recipe, options_for
 from t5coref.data.settings import Settings, settings
 from t5coref.data.source import CorefSource
 from t5coref.data.vocabulary import CorefVocabulary
@@ -86,7 +86,7 @@ def coref_task(
     recipe = Recipe(
         name=name,
         linearization=linearization,
-        options=({} if singletons else {"min_mentions": 2}) | dict(options or {}),
+        options=options_for(corpus, options),
         corpus=corpus,
         files={split: Files.of(given) for split, given in files.items()},
         word_rule=word_rule,

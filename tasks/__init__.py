@@ -1,0 +1,20 @@
+"""Every task and mixture of t5coref, registered with SeqIO on import: docs/seqio.md.
+
+A run file says `import tasks` and may bind `tasks.settings.tokenizer`, `.data`, `.prepared`,
+`.options` and `.skip_long`; importing needs neither tokenizer nor data.
+"""
+
+from tasks import codicrac, corefud, gum, litbank, mixtures, ontogum, ontonotes, preco
+from tasks.configuration import settings
+
+__all__ = [
+    "codicrac",
+    "corefud",
+    "gum",
+    "litbank",
+    "mixtures",
+    "ontogum",
+    "ontonotes",
+    "preco",
+    "settings",
+]

@@ -1,0 +1,45 @@
+"""What all tasks share: their settings, and one task a format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gin
+
+import t5coref.data.settings as environment
+from t5coref.data.documents import Files
+from t5coref.data.settings import Settings
+from t5coref.data.task import coref_task
+from t5coref.linearize import FORMATS
+
+
+@gin.configurable(module="tasks")
+def settings(
+    tokenizer: str | None = None,
+    data: str | None = None,
+    prepared: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    skip_long: bool = False,
+) -> Settings:
+    """The settings that gin binds, or else the environment has; see `Settings`."""
+    return environment.settings(tokenizer, data, prepared, options, skip_long)
+
+
+def task_name(corpus: str, linearization: str) -> str:
+    """What the task of a corpus and a format is called: SeqIO allows no hyphens."""
+    return f"{corpus}_{linearization.replace('-', '_')}"
+
+
+def every_format(
+    name: str, *, corpus: str, files: Mapping[str, Files | str | Sequence[str]]
+) -> None:
+    """One task for each linearization, under the same files."""
+    for linearization in FORMATS:
+        coref_task(
+            task_name(name, linearization),
+            linearization=linearization,
+            corpus=corpus,
+            files=files,
+            settings=settings,
+        )
