@@ -115,7 +115,8 @@ class Predictor:
       model: weights, tokenizer and format.
       batch_size: rows decoded at once at most.
       target_ratio: steps that an output may take, as a multiple of its padded source length; the
-        constraint makes every output end within them.
+        constraint makes every output end within them. What an output has to begin with counts
+        extra where there would be no room for it.
       round_size: documents taken at once.
       search: greedy (any `Greedy` finds the same) or a beam; the best hypothesis is taken.
       devices: where to run; None = as many of the local devices as divide `batch_size`.
@@ -231,16 +232,20 @@ class Predictor:
     def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Answer]:
         devices = self._mesh.size
         rows = min(self.batch_size, max(devices, 1 << (len(turns) - 1).bit_length()))
-        max_steps = math.ceil(self.target_ratio * width)
+        budget = math.ceil(self.target_ratio * width)
+        # What is forced must leave room for the rest of the source; where it would not, it comes
+        # on top, in a length that other batches share.
+        budgets = np.full(rows, budget, np.int32)
+        for row, turn in enumerate(turns):
+            if len(turn.forced) + len(turn.source) > budget:
+                budgets[row] += padded_length(len(turn.forced))
+        max_steps = int(budgets.max())
         sources = np.zeros((rows, width), np.int32)
         forced = np.full((rows, max_steps), -1, np.int32)
         for row, turn in enumerate(turns):
             sources[row, : len(turn.source)] = turn.source
-            # What is forced must leave room for the rest of the source.
-            if len(turn.forced) + len(turn.source) <= max_steps:
-                forced[row, : len(turn.forced)] = turn.forced
+            forced[row, : len(turn.forced)] = turn.forced
         by_row = NamedSharding(self._mesh, PartitionSpec("rows"))
-        budgets = np.full(rows, max_steps, np.int32)
         batch = Rows(*(jax.device_put(x, by_row) for x in (sources, budgets, forced)))
         found, self._memory = decode_batch(
             self._network,

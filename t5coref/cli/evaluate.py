@@ -7,6 +7,7 @@ import json
 import sys
 
 from t5coref import corpora
+from t5coref.cli import compile_cache
 from t5coref.cli.models import add_model_arguments, load_predictor
 from t5coref.core.errors import ConfigError
 
@@ -17,12 +18,13 @@ Decodes annotated documents with the model and scores its clusters against their
 annotates no singletons, clusters of one mention are left out on both sides.
 """
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   t5coref evaluate --model runs/litbank/best --corpus litbank dev/*.conll
   t5coref evaluate --model runs/ontogum/best --corpus ontogum ontogum/dev --json
   t5coref evaluate --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --corpus ontonotes test/
-"""
+
+{compile_cache.HELP}"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -60,8 +60,10 @@ def load_model(args: argparse.Namespace) -> Model:
     """The model that the arguments name, with the windows and rules that they ask for."""
     import jax
 
+    from t5coref.cli.compile_cache import keep_compiled_programs
     from t5coref.model import Format, Model
 
+    keep_compiled_programs()
     # CPUs compute bfloat16 in software.
     on_cpu = "float32" if jax.default_backend() == "cpu" else None
     model = Model.load(args.model, dtype=args.dtype or on_cpu, format=args.linearization)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from t5coref import corpora
+from t5coref.cli import compile_cache
 from t5coref.cli.models import add_model_arguments, load_predictor
 from t5coref.core.errors import ConfigError
 from t5coref.corpora.files import STDIN
@@ -31,7 +32,7 @@ Beside `clusters`, jsonl records have `confidences`: for each mention how probab
 it that the span is a mention, and that it belongs to its cluster.
 """
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   t5coref predict --model runs/litbank/best --input story.txt --output story.jsonl
   t5coref predict --model M --input dev/*.conllu --output dev.conll --output-format conll
@@ -53,7 +54,8 @@ files are left alone. On a TPU slice, run the same command on every host:
   gcloud compute tpus tpu-vm ssh NAME --worker=all --command="t5coref predict ... --multihost"
 
 docs/batch_inference.md tells more.
-"""
+
+{compile_cache.HELP}"""
 
 OUTPUT_FORMATS = {"jsonl": "jsonl", "conll": "conll2012", "conllu": "conllu"}
 

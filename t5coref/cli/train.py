@@ -7,6 +7,8 @@ import functools
 import re
 from collections.abc import Sequence
 
+from t5coref.cli import compile_cache
+
 HELP = "train a model on this machine, from gin files"
 
 DESCRIPTION = """\
@@ -22,7 +24,7 @@ metrics.jsonl, event files for TensorBoard, and config.gin, the bindings that we
 any moment and started again, the same command goes on and ends with the same result.
 """
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   t5coref train --gin_file gin/experiments/demo.gin --gin.OUTPUT=runs/demo
   t5coref train --gin_file gin/experiments/litbank_small.gin --gin.MODEL=flan-t5-small \\
@@ -32,7 +34,8 @@ examples:
   tensorboard --logdir runs
 
 Files are looked for here, then in `t5coref gin-root`; docs/training.md tells more.
-"""
+
+{compile_cache.HELP}"""
 
 _BINDING = re.compile(r"--gin\.(.*)", re.DOTALL)
 
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from t5coref.cli import gin_files
     from t5coref.cli.train_progress import TrainingProgress
 
+    compile_cache.keep_compiled_programs()
     gin_files.load(args.gin_file, [gin_files.binding(text) for text in args.gin_bindings])
     with TrainingProgress(quiet=args.quiet, config=gin_files.operative) as progress:
         result = gin_files.call("train", listener=progress)

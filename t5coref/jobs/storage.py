@@ -222,21 +222,21 @@ class _RemoteFolder:
 
     def scratch(self, job: str) -> pathlib.Path:
         digest = hashlib.sha256(f"{self._url} {job}".encode()).hexdigest()[:16]
-        return cache_folder() / "jobs" / digest
+        return (cache_folder("jobs") or pathlib.Path(tempfile.gettempdir(), "t5coref")) / digest
 
     def _inside(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
 
-def cache_folder() -> pathlib.Path:
-    """Where this user's programs keep what can be made again."""
+def cache_folder(name: str) -> pathlib.Path | None:
+    """A folder for what can be made again, in the user's cache; None if it cannot be written."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = pathlib.Path(base, "t5coref")
+    folder = pathlib.Path(base, "t5coref", name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return pathlib.Path(tempfile.gettempdir(), f"t5coref-{os.getuid()}")
-    return folder
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def _local_files(path: str, endings: Sequence[str]) -> dict[str, int]:
