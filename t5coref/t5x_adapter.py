@@ -7,6 +7,7 @@ of the logits (the actions, or the vocabulary where pieces are written as themse
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +23,7 @@ if not hasattr(pjit, "PartitionSpec"):
     pjit.PartitionSpec = jax.sharding.PartitionSpec
 
 import seqio
-from t5x import decoding, losses, models, optimizers
+from t5x import decoding, losses, models, optimizers, partitioning
 
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.rules import Rules
@@ -34,6 +35,7 @@ from t5coref.decode.constraint import Source, Tables
 from t5coref.decode.greedy import greedy
 from t5coref.decode.search import Beam, Decoded, Greedy, NextLogits, Rows
 from t5coref.nn.losses import token_loss
+from t5coref.nn.partition import Layout
 from t5coref.nn.scan import unscan_params
 from t5coref.nn.t5 import T5
 from t5coref.train.optimizers import OptimizerFactory
@@ -58,6 +60,10 @@ class CorefModel(models.EncoderDecoderModel):
       loss_normalizing_factor: what the summed loss is divided by, as T5X has it; with
         "NUM_REAL_TARGET_TOKENS" it is the loss of the local training loop.
       default_decoder_params: how many hypotheses to look for, and whether to return them all.
+      partitioner: that of the run, another object made alike. With it, training places activations
+        as `t5coref plan` and the local loop do on large meshes (`nn.partition.Layout`): positions
+        are divided between layers, and kernels come together one layer at a time. None = by the
+        partitioner's logical axis rules alone.
 
     Raises:
       MismatchError: the network has fewer rows than the vocabulary has ids, or the tasks of the
@@ -76,6 +82,7 @@ class CorefModel(models.EncoderDecoderModel):
         z_loss: float = 0.0,
         loss_normalizing_factor: float | int | str | None = None,
         default_decoder_params: models.DecoderParams | None = None,
+        partitioner: partitioning.BasePartitioner | None = None,
     ):
         rules, vocabulary = _rules_and_vocabulary(task)
         rows = module.config.vocab_size
@@ -98,6 +105,7 @@ class CorefModel(models.EncoderDecoderModel):
         )
         self._rules = rules
         self._columns = _columns(rules)
+        self._partitioner = partitioner
 
     def get_initial_variables(
         self,
@@ -122,7 +130,8 @@ class CorefModel(models.EncoderDecoderModel):
         dropout_rng: jax.Array | None,
     ) -> tuple[jax.Array, Any]:
         """The loss over the format's symbols, and T5X's metrics of it."""
-        logits = self._compute_logits(params, batch, dropout_rng)
+        with self._placed():
+            logits = self._compute_logits(params, batch, dropout_rng)
         factor, weights = losses.get_loss_normalizing_factor_and_weights(
             self._loss_normalizing_factor, batch
         )
@@ -243,6 +252,11 @@ class CorefModel(models.EncoderDecoderModel):
             logit_symbols=None if self._columns is None else jnp.asarray(self._rules.scored_ids),
             rngs=None if dropout_rng is None else {"dropout": dropout_rng},
         )
+
+    def _placed(self) -> contextlib.AbstractContextManager[None]:
+        if self._partitioner is None or self._partitioner.mesh.size == 1:
+            return contextlib.nullcontext()
+        return Layout(self._partitioner.mesh).traced()
 
     def _target_columns(self, batch: Mapping[str, jax.Array]) -> jax.Array:
         """The targets int32 `[B, T]` as columns of the logits; one that is none yields a NaN."""

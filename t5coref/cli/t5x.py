@@ -6,6 +6,7 @@ import argparse
 import re
 import runpy
 import sys
+import warnings
 from collections.abc import Sequence
 
 HELP = "train, evaluate or infer with T5X, from gin files"
@@ -23,14 +24,15 @@ installed from its repository; docs/t5x.md says how.
 EPILOG = """\
 examples:
   t5coref t5x train --gin_file gin/experiments/litbank_t5x.gin \\
-      --gin.INITIAL_CHECKPOINT_PATH=/data/flan-t5-base-t5x --gin.MODEL_DIR=runs/litbank
+      --gin.INITIAL_CHECKPOINT_PATH=flan-base/checkpoint_0 --gin.MODEL_DIR=runs/litbank \\
+      --gin.TOKENIZER=flan-base/spiece.model --gin.DATA=data
   t5coref t5x eval --gin_file gin/models/sizes/base.gin --gin_file gin/decode/greedy.gin \\
       --gin_file gin/runs/eval.gin --gin.MIXTURE_OR_TASK_NAME=... \\
       --gin.CHECKPOINT_PATH=runs/litbank/checkpoint_1000 --gin.EVAL_OUTPUT_DIR=runs/litbank/test
   t5coref t5x infer --gin_file gin/models/sizes/base.gin --gin_file gin/decode/beam.gin \\
       --gin_file gin/runs/infer.gin --gin.MIXTURE_OR_TASK_NAME=... \\
       --gin.CHECKPOINT_PATH=runs/litbank/checkpoint_1000 --gin.INFER_OUTPUT_DIR=runs/litbank/out
-  t5coref t5x --distributed train ...      on every host of a slice
+  t5coref t5x --multihost train ...      on every host of a slice
 """
 
 PROGRAMS = ("train", "eval", "infer")
@@ -40,9 +42,9 @@ REFERENCE = re.compile(r"[@%]\w")  # to another binding, somewhere in a value
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
-    parser.add_argument("--distributed", action="store_true",
-                        help="this is one of several hosts; they find each other through the "
-                             "environment of a TPU slice or of a cluster")  # fmt: skip
+    parser.add_argument("--multihost", action="store_true",
+                        help="this command runs on every host of a TPU slice, or as every task of "
+                        "a Slurm or Open MPI job; the environment says which is which")  # fmt: skip
     parser.add_argument("program", choices=PROGRAMS, help="which of T5X's programs")
     parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...", help="T5X's flags")
 
@@ -51,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
     """Hands over to T5X, which ends the process."""
     from t5coref.core.errors import ConfigError
 
+    if args.multihost:
+        from t5coref.jobs import hosts
+
+        hosts.join_detected()
     try:
         # Not for its names, which the gin files import: it mends jax for T5X.
         import t5coref.t5x_adapter  # noqa: F401
@@ -61,15 +67,13 @@ def run(args: argparse.Namespace) -> int:
             f"T5X cannot be imported: there is no module {error.name!r}; "
             "docs/t5x.md says how T5X is installed"
         ) from error
-    if args.distributed:
-        import jax
-
-        jax.distributed.initialize()
     import gin
 
     from t5coref.cli import gin_files
 
     gin.add_config_file_search_path(str(gin_files.gin_root()))
+    # T5X has imported its programs, and runpy warns that one of them is run again.
+    warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)
     sys.argv = [f"t5coref t5x {args.program}", *flags(args.flags)]
     runpy.run_module(f"t5x.{args.program}", run_name="__main__", alter_sys=True)
     return 0

@@ -50,5 +50,5 @@ def test_help_names_the_programs(capsys):
     with pytest.raises(SystemExit):
         cli.main(["t5x", "--help"])
     said = capsys.readouterr().out
-    for word in ("train", "eval", "infer", "--gin_file", "--distributed", "docs/t5x.md"):
+    for word in ("train", "eval", "infer", "--gin_file", "--multihost", "docs/t5x.md"):
         assert word in said
