@@ -52,6 +52,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "published, looser; outputs may break off) (default: the model's own)")  # fmt: skip
     add("--batch-size", type=int, default=8, metavar="N",
         help="windows decoded at once (default: 8)")  # fmt: skip
+    add("--model-parallel", type=int, default=1, metavar="N",
+        help="devices that share one copy of the weights, for networks too large for one (default: "
+        "1; must divide the devices of this machine)")  # fmt: skip
     add("--target-ratio", type=float, default=3.0, metavar="X",
         help="steps of an output for each source piece (default: 3)")  # fmt: skip
 
@@ -114,5 +117,9 @@ def load_predictor(args: argparse.Namespace) -> Predictor:
     search = search_of(args)
     model = load_model(args)
     return Predictor(
-        model, batch_size=args.batch_size, target_ratio=args.target_ratio, search=search
+        model,
+        batch_size=args.batch_size,
+        target_ratio=args.target_ratio,
+        search=search,
+        model_parallel=args.model_parallel,
     )

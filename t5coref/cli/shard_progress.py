@@ -1,4 +1,4 @@
-"""How one process of a job gets on: a bar over its shards on a terminal, else a line now and then."""
+"""How one process of a job gets on: a bar over its files on a terminal, else a line at times."""
 
 from __future__ import annotations
 

@@ -134,6 +134,39 @@ def test_devices_share_the_rows(model, predicted, stories):
         assert_same(found.annotation, wanted.annotation)
 
 
+@pytest.mark.parametrize("shared_by", [2, 4])
+def test_devices_share_the_weights(model, predicted, stories, shared_by):
+    divided = Predictor(model, batch_size=4, devices=jax.devices()[:4], model_parallel=shared_by)
+    for found, wanted in zip(divided.predict(stories), predicted, strict=True):
+        assert_same(found.annotation, wanted.annotation)
+    held = {
+        len(set(leaf.sharding.devices_indices_map(leaf.shape).values()))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(divided._params)
+        if path[-1].key in ("kernel", "transposed", "embedding")
+    }
+    assert shared_by in held  # parts of a matrix lie on so many devices
+    with pytest.raises(ConfigError, match="model_parallel 3 with 4 devices"):
+        Predictor(model, devices=jax.devices()[:4], model_parallel=3)
+
+
+def test_matrices_are_stored_as_they_are_used(model, stories, monkeypatch):
+    """In bfloat16 they take half the memory, and nothing else changes."""
+    half = dataclasses.replace(model, config=dataclasses.replace(model.config, dtype="bfloat16"))
+
+    def predict():
+        predictor = Predictor(half, batch_size=4, devices=jax.devices()[:1])
+        found = list(predictor.predict(stories[:8]))
+        leaves = jax.tree_util.tree_leaves_with_path(predictor._params["encoder"])
+        return found, {path[-1].key: str(leaf.dtype) for path, leaf in leaves}
+
+    small, types = predict()
+    assert types == {"kernel": "bfloat16", "scale": "float32", "rel_embedding": "float32"}
+    monkeypatch.setattr("t5coref.predict._stored", lambda params, dtype: params)
+    large, types = predict()
+    assert types["kernel"] == "float32"
+    assert small == large
+
+
 def test_a_document_that_fails_does_not_stop_the_others(model, stories, predicted, monkeypatch):
     predictor = Predictor(model, batch_size=4, devices=jax.devices()[:1])
     turns = predictor.linearization.turns
