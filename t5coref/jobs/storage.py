@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from typing import Any, Protocol
 
@@ -23,6 +24,9 @@ from t5coref.core.errors import ConfigError
 
 OURS = "_job"
 """The sub-folder of an output folder that is no output."""
+
+REQUESTS = 16
+"""To a store at once."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _PATTERN = re.compile(r"[*?\[]")
@@ -198,9 +202,8 @@ class _RemoteFolder:
             return None
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
-        # One call: stores answer many requests at once.
-        found = self._fs.cat([self._inside(name) for name in names]) if names else {}
-        return [found[self._inside(name)] for name in names]
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            return list(pool.map(lambda name: self._fs.cat_file(self._inside(name)), names))
 
     def write(self, name: str, content: bytes) -> None:
         self._fs.pipe_file(self._inside(name), content)
@@ -216,9 +219,10 @@ class _RemoteFolder:
         return {path[start:] for path in found}
 
     def remove(self, name: str) -> None:
-        self._fs.invalidate_cache()
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.rm(self._inside(name), recursive=True)
+        # Not `rm`, which would take a name with a `*` for a pattern.
+        for found in self.names(name):
+            with contextlib.suppress(FileNotFoundError):  # others may be removing it as well
+                self._fs.rm_file(self._inside(found))
 
     def scratch(self, job: str) -> pathlib.Path:
         digest = hashlib.sha256(f"{self._url} {job}".encode()).hexdigest()[:16]
@@ -254,7 +258,7 @@ def _remote_files(url: str, endings: Sequence[str]) -> dict[str, int]:
     fs, inside = _filesystem(url)
     scheme = url.partition("://")[0]
     try:
-        if is_pattern(inside):
+        if is_pattern(inside) and not fs.isfile(inside):
             found = list(fs.glob(inside, detail=True).values())
         else:
             found = [fs.info(inside)]

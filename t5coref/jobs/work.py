@@ -41,7 +41,6 @@ except ImportError:  # not a POSIX system: two processes with one number go unno
     fcntl = None
 
 LOCK_WAIT_SECONDS = 10.0
-COUNTERS = 16
 
 
 class ShardListener(Listener, Protocol):
@@ -199,7 +198,7 @@ def _plan(
     ending = corpus.extensions[0]
     if shard_size is None:
         return shards.one_each(files, ending)
-    with ThreadPoolExecutor(COUNTERS) as pool:  # fetching takes most of the time
+    with ThreadPoolExecutor(storage.REQUESTS) as pool:  # fetching takes most of the time
         documents = list(pool.map(reader.count, files))
     return shards.numbered(files, documents, ending, shard_size)
 

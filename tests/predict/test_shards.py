@@ -148,6 +148,12 @@ def test_a_folder_of_outputs(tree, tmp_path):
     assert folder.names("_job/done") == {"_job/done/x/a.json"}
     assert folder.read_all(["x/a.jsonl", "_job/done/x/a.json"]) == [b"333", b"22"]
     assert folder.name("x/a.jsonl") == f"{tree}/out/x/a.jsonl"
+    folder.write("_job/done/odd*[x]?.json", b"4")
+    assert folder.read("_job/done/odd*[x]?.json") == b"4"
+    assert folder.read_all(["_job/done/odd*[x]?.json"]) == [b"4"]
+    folder.remove("_job/done/odd*[x]?.json")
+    folder.remove("*")  # a name, not a pattern
+    assert folder.names() == {"_job/done/x/a.json", "x/a.jsonl"}
     folder.remove("_job")
     folder.remove("_job")
     folder.remove("x/a.jsonl")
