@@ -18,15 +18,6 @@ _STRINGS = ("doc_id", "document")
 _NUMBERS = ("turn", "turns")
 
 
-def signature(feed_rank: int) -> dict[str, tf.TensorSpec]:
-    """Types and shapes of a row."""
-    spec = {name: tf.TensorSpec([None], tf.int32) for name in INTS}
-    if feed_rank == 2:
-        spec["feeds"] = tf.TensorSpec([None, 2], tf.int32)
-    spec |= {name: tf.TensorSpec([], tf.int32) for name in _NUMBERS}
-    return spec | {name: tf.TensorSpec([], tf.string) for name in _STRINGS}
-
-
 def serialized(row: Row) -> bytes:
     """A row as the bytes of one record, the same wherever it is made."""
     features = {}
@@ -52,6 +43,14 @@ def parse(record: tf.Tensor, feed_rank: int) -> dict[str, tf.Tensor]:
     description |= {name: tf.io.FixedLenFeature([], tf.string) for name in _STRINGS}
     parsed = tf.io.parse_single_example(record, description)
     return {k: tf.cast(v, tf.int32) if v.dtype == tf.int64 else v for k, v in parsed.items()}
+
+
+def in_memory(rows: Sequence[Row], feed_rank: int) -> tf.data.Dataset:
+    """Rows as a dataset whose place can be saved, which one of a Python generator cannot."""
+    stored = np.empty(len(rows), object)
+    stored[:] = [serialized(row) for row in rows]
+    dataset = tf.data.Dataset.from_tensor_slices(tf.constant(stored, tf.string))
+    return dataset.map(lambda r: parse(r, feed_rank), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def file_source(files: Mapping[str, Sequence[str]], feed_rank: int):

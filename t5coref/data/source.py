@@ -79,13 +79,10 @@ class CorefSource(seqio.DataSource):
             return reader.get_dataset(split, shuffle, seed, shard_info)
         index, parts = (shard_info.index, shard_info.num_shards) if shard_info else (0, 1)
         rows = self.rows(split, index, parts)
-        order = np.arange(len(rows))
         if shuffle:
-            np.random.default_rng(seed).shuffle(order)
-        return tf.data.Dataset.from_generator(
-            lambda: (rows[i] for i in order),
-            output_signature=records.signature(self.recipe.feed_rank),
-        )
+            order = np.random.default_rng(seed).permutation(len(rows))
+            rows = [rows[i] for i in order]
+        return records.in_memory(rows, self.recipe.feed_rank)
 
     def num_input_examples(self, split: str) -> int:
         """How many rows a split has."""

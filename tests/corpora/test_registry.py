@@ -12,6 +12,8 @@ from t5coref.corpora import Report
 CONLL = "#begin document (d); part 000\nd 0 0 w NN * - - - A * (1)\n\n#end document\n"
 LITBANK = CONLL.replace("part 000", "part 0").replace(" NN * - - - A * ", "\t" + "_\t" * 8)
 LITBANK = LITBANK.replace("d 0 0 w", "d\t0\t0\tw")
+COLUMNS = "# global.columns = ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC IDENTITY"
+CONLLUA = COLUMNS + "\n# newdoc id = d\n1\tw" + "\t_" * 8 + "\t(EntityID=1|MarkableID=m)\n"
 CONLLU = "# newdoc id = d\n1\tw" + "\t_" * 8 + "\n\n"
 JSONL = json.dumps({"doc_id": "d", "tokens": ["w"]}) + "\n"
 PRECO = json.dumps({"id": "d", "sentences": [["w"]], "mention_clusters": []}) + "\n"
@@ -22,7 +24,8 @@ def test_names_are_all_known():
         corpus = corpora.get(name)
         assert corpus.name == name
         assert hasattr(corpus.module, "read")
-        assert corpus.writable == hasattr(corpus.module, "write") == (name != "text")
+        assert corpus.writable == hasattr(corpus.module, "write")
+        assert corpus.writable == (name not in ("text", "codicrac"))
         assert set(corpus.extensions) <= set(corpora.suffixes())
 
 
@@ -42,6 +45,8 @@ def test_unknown_names_are_told_the_legal_ones():
         ("conllu", "x", CONLLU),
         ("conllu", "x", "# sent_id = 1\n"),
         ("conllu", "x", "# source = y\n1-2\tw" + "\t_" * 8 + "\n"),
+        ("codicrac", "x", CONLLUA),
+        ("codicrac", "x.CONLLUA", ""),
         ("jsonl", "x", JSONL),
         ("preco", "x.jsonl", PRECO),
         ("text", "x.txt", "Ann saw it."),

@@ -1,0 +1,166 @@
+"""Every registered task: its name, its rows from real file formats, SeqIO's own test of it."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("seqio")
+
+import gin
+import seqio
+from seqio import test_utils
+
+import tasks
+from t5coref.core.errors import ConfigError
+from t5coref.data.features import CorefFeatureConverter
+from t5coref.data.task import CorefTask, coref_recipe, task_linearization
+
+ROOT = pathlib.Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+NAMES = GOLDEN.joinpath("tasks.txt").read_text().split()
+MIXTURES = GOLDEN.joinpath("mixtures.txt").read_text().split()
+WITHOUT_SINGLETONS = ("ontonotes", "ontogum")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_numerics():
+    """SeqIO counts on jax's defaults."""
+    import jax
+
+    plain = {"jax_numpy_dtype_promotion": "standard", "jax_numpy_rank_promotion": "allow"}
+    before = {name: getattr(jax.config, name) for name in plain}
+    for name, value in plain.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def registered():
+    """Tasks of ours in a process that imports nothing else."""
+    code = """
+import seqio, tasks
+from t5coref.data.task import CorefTask
+ours = [n for n in seqio.TaskRegistry.names() if isinstance(seqio.TaskRegistry.get(n), CorefTask)]
+print(*sorted(ours))
+print(*sorted(seqio.MixtureRegistry.names()))
+"""
+    environment = {"PATH": "", "T5COREF_DATA": "/nowhere"}  # neither tokenizer nor data
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        check=True,
+    )
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_names_are_those_of_the_golden_list():
+    ours, mixtures = registered()
+    assert ours == NAMES
+    assert mixtures == MIXTURES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seqio_tests_every_task(name, environment):
+    task = seqio.TaskRegistry.get(name)
+    assert isinstance(task, CorefTask)
+    row = task.source.rows("validation")[0]
+    # The evaluator is given what `answers` holds: one answer, the gold one.
+    raw = {"validation": {**row, "answers": row["targets"][None]}}
+    output, scores = test_utils.test_task(
+        name, raw, output_feature_name="answers", feature_encoder=CorefFeatureConverter()
+    )
+    np.testing.assert_array_equal(output["targets"], row["targets"])
+    assert scores["conll_f1"] == 100.0
+    assert scores["mention_f1"] == 100.0
+    assert scores["documents"] == 1
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_full_copy")])
+def test_every_split_is_read_from_its_files(name, environment):
+    task = seqio.TaskRegistry.get(name)
+    assert task.splits == ("train", "validation", "test")
+    found = {split: {r["doc_id"] for r in task.source.rows(split)} for split in task.splits}
+    assert all(found.values())
+    if name.startswith("litbank"):
+        assert len(set.union(*found.values())) == 3
+    without = name.startswith(WITHOUT_SINGLETONS)
+    assert task.recipe.remove_singletons == without
+    assert task_linearization(name).min_mentions == (2 if without else 1)
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_mixtures_hold_tasks_of_one_format(name, environment):
+    mixture = seqio.MixtureRegistry.get(name)
+    assert len(mixture.tasks) == 3
+    assert {coref_recipe(task).linearization for task in mixture.tasks} == {
+        coref_recipe(name).linearization
+    }
+    lengths = {"inputs": 2048, "targets": 4096, "feeds": 4096}
+    drawn = mixture.get_dataset(lengths, "train", seed=0).take(4)
+    assert len(list(drawn)) == 4
+
+
+@pytest.mark.parametrize("name", ["ontonotes", "preco", "corefud", "codicrac", "litbank_fold3"])
+def test_a_corpus_that_is_not_there_is_asked_for(name, environment, monkeypatch):
+    monkeypatch.setenv("T5COREF_DATA", "/nowhere")
+    folder = name.split("_")[0]
+    with pytest.raises(ConfigError, match=rf"/nowhere/{folder}/.*docs/seqio\.md"):
+        seqio.TaskRegistry.get(f"{name}_tagging").source.rows("train")
+
+
+def test_gin_binds_the_settings(environment, monkeypatch, data):
+    monkeypatch.delenv("T5COREF_TOKENIZER")
+    text = f"""
+from __gin__ import dynamic_registration
+import tasks
+tasks.settings.tokenizer = {str(data)!r}
+tasks.settings.options = {{'window': 12}}
+"""
+    try:
+        with gin.unlock_config():
+            gin.parse_config(text)
+        assert task_linearization("gum_full_copy").window == 12
+    finally:
+        with gin.unlock_config():
+            gin.clear_config()
+    with pytest.raises(ConfigError, match="tokenizer"):
+        task_linearization("gum_full_copy")
+    assert tasks.settings().tokenizer is None
+
+
+class TestRealData:
+    """Corpora of the shared folder, straight from their files."""
+
+    @pytest.mark.parametrize(
+        ("name", "split", "documents"),
+        [
+            ("litbank_fold2_full_copy", "validation", 10),
+            ("gum_integer_free", "validation", 20),
+            ("ontogum_partial", "validation", 20),
+        ],
+    )
+    def test_gold_actions_come_close_to_100(self, shared, monkeypatch, name, split, documents):
+        from t5coref.data.metrics import score
+
+        monkeypatch.setenv("T5COREF_DATA", str(shared / "data"))
+        monkeypatch.setenv("T5COREF_TOKENIZER", str(shared / "data" / "t5"))
+        task = seqio.TaskRegistry.get(name)
+        rows = task.source.rows(split)
+        found = score(
+            task_linearization(name),
+            rows,
+            [row["targets"] for row in rows],
+            remove_singletons=task.recipe.remove_singletons,
+        )
+        assert found["documents"] == documents
+        # Crossing mentions, and what windows keep apart, are lost to any model.
+        assert 97 < found["conll_f1"] <= 100
