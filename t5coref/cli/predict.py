@@ -59,6 +59,9 @@ docs/batch_inference.md tells more.
 
 OUTPUT_FORMATS = {"jsonl": "jsonl", "conll": "conll2012", "conllu": "conllu"}
 
+_MANY = ("shard_size", "multihost", "num_processes", "process_id", "coordinator")
+"""Arguments that need --output-dir."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
@@ -150,7 +153,9 @@ def _folder(args: argparse.Namespace) -> int:
     if args.output_dir == STDIN:
         raise ConfigError("--output-dir is -; expected a folder or URL")
     host = _host(args)
-    _advise(args, jobs.find_inputs(args.input, args.format, args.output_dir))  # before a long load
+    inputs = jobs.find_inputs(args.input, args.format, args.output_dir)  # before a long load
+    if not host.index and not args.quiet:
+        _advise(args, inputs)
     predictor = load_predictor(args)
     _check_alone(host)
     with ShardProgress(host, args.quiet) as progress:
@@ -166,13 +171,13 @@ def _folder(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
             listener=progress,
         )
-    if summary.complete and not (host.joined and host.index):
-        tally, files = summary.tally, _number(summary.shards, "file")
+    tally = summary.tally
+    if host.joined and host.index:  # process 0 says it for all
+        return 1 if tally.failures else 0
+    if summary.complete:
+        files = _number(summary.shards, "file")
         print(f"{_number(tally.documents, 'document')} in {files}: {args.output_dir}")
-    return _status(summary.tally.failures, args.output_dir)
-
-
-_MANY = ("shard_size", "multihost", "num_processes", "process_id", "coordinator")
+    return _status(tally.failures, args.output_dir)
 
 
 def _host(args: argparse.Namespace) -> Host:
@@ -203,7 +208,7 @@ def _host(args: argparse.Namespace) -> Host:
 def _advise(args: argparse.Namespace, inputs: Iterable[str]) -> None:
     """Says how many small files are decoded faster."""
     texts = sum(path.removesuffix(".gz").endswith(".txt") for path in inputs)
-    if texts >= 2 * args.batch_size and args.shard_size is None and not args.quiet:
+    if texts >= 2 * args.batch_size and args.shard_size is None:
         print(
             f"t5coref: note: each of {texts:,} texts is decoded alone, for a file of its own; "
             "--shard-size 256 decodes and writes many together, which is faster",

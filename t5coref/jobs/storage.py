@@ -170,8 +170,10 @@ class _LocalFolder:
         file.replace(target)
 
     def names(self, under: str = "") -> set[str]:
-        found = (self._root / under).rglob("*")
-        return {f.relative_to(self._root).as_posix() for f in found if f.is_file()}
+        # Not `rglob`, which fails if others remove a folder meanwhile.
+        found = os.walk(self._root / under)
+        paths = (pathlib.Path(folder, name) for folder, _, names in found for name in names)
+        return {path.relative_to(self._root).as_posix() for path in paths}
 
     def remove(self, name: str) -> None:
         path = self._root / name
