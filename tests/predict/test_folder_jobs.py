@@ -243,12 +243,15 @@ def test_refuses_another_job(predictor, model, docs, tmp_path):
     for options in ({"shard_size": 3}, {"output_format": "conllu"}, {"language": "nl"}):
         with pytest.raises(MismatchError, match=next(iter(options))):
             run(predictor, docs, output, **options)
-    with pytest.raises(MismatchError, match=r"c\.jsonl: \d+ bytes when .* none now"):
+    with pytest.raises(MismatchError, match=r"empty\.jsonl: 0 bytes when .* none now"):
         run(predictor, docs, output, pattern="**/a.jsonl*")
     copy = tmp_path / "docs"
     shutil.copytree(docs, copy)
-    with pytest.raises(MismatchError, match=r"a\.jsonl: none when .* \d+ bytes now"):
+    with pytest.raises(MismatchError, match=r"docs/a\.jsonl: \d+ bytes when .* none now"):
         run(predictor, copy, output)
+    run(predictor, docs, tmp_path / "few", pattern="**/a.jsonl*")
+    with pytest.raises(MismatchError, match=r"empty\.jsonl: none when .* 0 bytes now"):
+        run(predictor, docs, tmp_path / "few")
     for process in ((0, 2), (1, 2)):
         with pytest.raises(ConfigError, match=r"remove .*out first"):
             run(predictor, docs, output, process=process, overwrite=True)
@@ -433,13 +436,13 @@ def test_a_host_of_a_slice_is_not_alone(model_folder, docs, tmp_path, monkeypatc
 
 
 def test_many_small_texts_are_advised_to_share_files(model_folder, tmp_path, capsys):
-    for i in range(4):
-        (tmp_path / f"{i}.txt").write_text("The dog saw it .")
+    for i in range(16):
+        (tmp_path / f"{i:02}.txt").write_text("The dog saw it .")
     command = ["predict", "--model", str(model_folder), "--input", f"{tmp_path}/*.txt",
-               "--batch-size", "2", "--output-dir"]  # fmt: skip
+               "--output-dir"]  # fmt: skip
     assert cli.main([*command, str(tmp_path / "each")]) == 0
     assert "--shard-size" in capsys.readouterr().err
     assert cli.main([*command, str(tmp_path / "together"), "--shard-size", "256"]) == 0
     assert "--shard-size" not in capsys.readouterr().err
     (output,) = (tmp_path / "together").glob("*.jsonl")
-    assert [d.doc_id for d in jsonl.read(output)] == ["0", "1", "2", "3"]
+    assert [d.doc_id for d in jsonl.read(output)] == [f"{i:02}" for i in range(16)]
