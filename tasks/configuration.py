@@ -14,7 +14,7 @@ from t5coref.data.task import coref_task
 from t5coref.linearize import FORMATS
 
 
-@gin.configurable(module="tasks")
+@gin.configurable(module="tasks")  # pyright: ignore[reportCallIssue]
 def settings(
     tokenizer: str | None = None,
     data: str | None = None,

@@ -3,14 +3,14 @@
 from t5coref.data.documents import Files
 from tasks.configuration import every_format
 
-FOLDS = range(10)
+NAMES = tuple(f"litbank_fold{fold}" for fold in range(10))
 
-for fold in FOLDS:
+for fold, name in enumerate(NAMES):
     every_format(
-        f"litbank_fold{fold}",
+        name,
         corpus="litbank",
         files={
-            split: Files(("litbank/conll/*.conll",), f"litbank/splits/{fold}/{name}.ids")
-            for split, name in (("train", "train"), ("validation", "dev"), ("test", "test"))
+            split: Files(("litbank/conll/*.conll",), f"litbank/splits/{fold}/{ids}.ids")
+            for split, ids in (("train", "train"), ("validation", "dev"), ("test", "test"))
         },
     )

@@ -1,12 +1,13 @@
-"""Joint training on several corpora (Zhang et al. 2023, section 4): at most 2,000 documents of
-each set and epoch.
+"""Joint training on several corpora (Zhang et al. 2023): at most 2,000 documents of each set and
+epoch.
 """
 
 from t5coref.data.task import coref_mixture
 from t5coref.linearize import FORMATS
+from tasks import litbank, ontonotes, preco
 from tasks.configuration import task_name
 
-JOINT = ("ontonotes", "preco", "litbank_fold0")
+JOINT = (ontonotes.NAME, preco.NAME, litbank.NAMES[0])
 
 for linearization in FORMATS:
     coref_mixture(

@@ -2,8 +2,10 @@
 
 from tasks.configuration import every_format
 
+NAME = "ontonotes"
+
 every_format(
-    "ontonotes",
+    NAME,
     corpus="ontonotes",
     files={
         "train": ("ontonotes/train*conll", "ontonotes/train/**/*conll"),

@@ -2,8 +2,10 @@
 
 from tasks.configuration import every_format
 
+NAME = "preco"
+
 every_format(
-    "preco",
+    NAME,
     corpus="preco",
     files={
         "train": "preco/train.jsonl",

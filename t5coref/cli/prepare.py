@@ -9,7 +9,7 @@ import importlib.util
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from t5coref import corpora
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     report = Report()
     with PrepareProgress(args.quiet) as progress:
         documents = {
-            name: _reader(files, wanted.corpus, wanted.root, report, args.lenient)
+            name: files.read(wanted.corpus, wanted.root, report=report, lenient=args.lenient)
             for name, files in wanted.splits.items()
         }
         manifest = prepare(
@@ -254,13 +254,6 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def _reader(
-    files: Files, corpus: str | None, root: str, report: Report, lenient: bool
-) -> Iterator[Any]:
-    """Documents, read when they are asked for."""
-    yield from files.read(corpus, root, report=report, lenient=lenient)
 
 
 def _check(folder: str) -> int:

@@ -34,6 +34,7 @@ class PrepareProgress:
             disable=quiet or not self._console.is_terminal,
         )
         self._task: TaskID | None = None
+        self._reading: TaskID | None = None
         self._name, self._total, self._done = "", 0, 0
         self._spoke = time.monotonic()
 
@@ -44,8 +45,18 @@ class PrepareProgress:
     def __exit__(self, *exc: object) -> None:
         self._bar.stop()
 
+    def read(self, split: str) -> None:
+        """One document more is read."""
+        if self._reading is None or self._name != split:
+            self._name = split
+            self._reading = self._bar.add_task(f"reading {split}", total=None)
+        self._bar.advance(self._reading)
+
     def split(self, name: str, documents: int, done: int) -> None:
         """A split begins; so many of its documents are done already."""
+        if self._reading is not None:
+            self._bar.remove_task(self._reading)
+            self._reading = None
         self._name, self._total, self._done = name, documents, done
         self._task = self._bar.add_task(name, total=documents, completed=done)
         if done:

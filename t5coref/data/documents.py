@@ -5,14 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from t5coref import corpora
 from t5coref.core.document import Document
-from t5coref.core.errors import ConfigError
+from t5coref.core.errors import ConfigError, DocumentError
 from t5coref.corpora.report import Report
-from t5coref.data.rows import check_names
 
 SHOWN = 5  # names in a message
 
@@ -59,8 +58,8 @@ class Files:
         *,
         report: Report | None = None,
         lenient: bool = False,
-    ) -> list[Document]:
-        """The documents, in the order of the files.
+    ) -> Iterator[Document]:
+        """The documents one by one, in the order of the files.
 
         Raises:
           ConfigError: nothing matches, or a listed document is missing.
@@ -68,26 +67,29 @@ class Files:
           FormatError: a file breaks its format.
         """
         paths = self.paths(root)
-        documents = [
-            document
-            for path in paths
-            for document in corpora.read(path, corpus, report=report, lenient=lenient)
-        ]
-        check_names(documents, ", ".join(paths[:SHOWN]))
-        if self.ids is None:
-            return documents
-        ids = os.path.join(root, self.ids)
-        if not os.path.exists(ids):
-            raise ConfigError(f"no file {ids}; expected one with a document id a line")
-        wanted = dict.fromkeys(pathlib.Path(ids).read_text("utf-8").split())
-        chosen = [document for document in documents if document.doc_id in wanted]
-        if missing := wanted.keys() - {document.doc_id for document in chosen}:
+        wanted = None if self.ids is None else self._wanted(os.path.join(root, self.ids))
+        # A dict: names in a message stand in the order of the files.
+        seen: dict[str, None] = {}
+        for path in paths:
+            for document in corpora.read(path, corpus, report=report, lenient=lenient):
+                if document.doc_id in seen:
+                    raise DocumentError(
+                        f"{path} has document {document.doc_id!r}, which was there before; the "
+                        "windows of a document are put together by its name, so give each its own"
+                    )
+                seen[document.doc_id] = None
+                if wanted is None or document.doc_id in wanted:
+                    yield document
+        if wanted is not None and (missing := wanted - seen.keys()):
             raise ConfigError(
-                f"{ids} lists {len(missing)} documents that the files do not have: "
-                f"{_some(sorted(missing))}; they have {len(documents)}: "
-                f"{_some([d.doc_id for d in documents])}"
+                f"{self.ids} lists {len(missing)} documents that the files do not have: "
+                f"{_some(sorted(missing))}; they have {len(seen)}: {_some(list(seen))}"
             )
-        return chosen
+
+    def _wanted(self, path: str) -> set[str]:
+        if not os.path.exists(path):
+            raise ConfigError(f"no file {path}; expected one with a document id a line")
+        return set(pathlib.Path(path).read_text("utf-8").split())
 
 
 def _some(names: Sequence[str]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-import flax
 import numpy as np
 import seqio
+from flax import struct
 
 from t5coref.core.errors import MismatchError
 from t5coref.core.metrics import Scorer
@@ -83,7 +83,7 @@ def corpus_metric(
       remove_singletons: see `score`.
     """
 
-    @flax.struct.dataclass
+    @struct.dataclass
     class CorefMetric(seqio.metrics.CollectingMetric):
         """Scores of a whole split."""
 
@@ -92,7 +92,7 @@ def corpus_metric(
         def actual_compute(
             self,
             task_dataset_as_numpy: Iterable[Mapping[str, Any]],
-            task_output_features: Mapping[str, seqio.Feature],
+            task_output_features: Mapping[str, Any],
             target_field_name: str = "targets",
             cached_targets: list[str] | None = None,
         ) -> tuple[dict[str, float], dict[str, Any]]:
@@ -116,4 +116,4 @@ def corpus_metric(
             ]
             return scores, {"targets": targets, "output": texts, "prediction": texts}
 
-    return CorefMetric.empty()
+    return cast(seqio.metrics.CollectingMetric, CorefMetric.empty())

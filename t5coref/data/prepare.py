@@ -35,6 +35,10 @@ CHUNK = 32  # documents that a worker takes at once
 class Listener(Protocol):
     """Hears how a job gets on."""
 
+    def read(self, split: str) -> None:
+        """One document more of a split is read."""
+        ...
+
     def split(self, name: str, documents: int, done: int) -> None:
         """A split begins; so many of its documents are in shards that are there already."""
         ...
@@ -82,7 +86,6 @@ def prepare(
     if shards < 1 or workers < 1:
         raise ConfigError(f"shards {shards}, workers {workers}; expected at least 1 each")
     pool = Pool(job, workers)
-    records.make_folder(folder)
     manifest_file = places.join(folder, MANIFEST)
     finished: dict[str, Split] = {}
     if places.exists(manifest_file):
@@ -90,13 +93,14 @@ def prepare(
         _check_settings(folder, known.settings(), job.manifest({}).settings())
         finished = dict(known.splits)
     progress = _Progress(folder, job.manifest({}).settings())
-    places.write_bytes(places.join(folder, MODEL_FILE), job.model)
     with pool:
         for name, documents in splits.items():
-            given = _Given.of(name, documents)
+            given = _Given.of(name, documents, listener)
             if name in finished:
                 _check_documents(folder, name, finished[name].digest, given.digest)
                 continue
+            records.make_folder(folder)
+            places.write_bytes(places.join(folder, MODEL_FILE), job.model)
             made = _write_split(folder, name, given, shards, pool, progress, listener)
             documents_with_rows = sum(m.documents for m in made)
             skipped = {
@@ -149,9 +153,11 @@ class _Given:
     digest: str
 
     @classmethod
-    def of(cls, name: str, documents: Iterable[Document]) -> _Given:
+    def of(cls, name: str, documents: Iterable[Document], listener: Listener | None) -> _Given:
         lines, without, digest = [], 0, hashlib.sha256()
         for document in documents:
+            if listener is not None:
+                listener.read(name)
             if document.annotation is None:
                 without += 1
                 continue

@@ -149,7 +149,7 @@ def make(linearization: str, tokenizer: Tokenizer, options: Mapping[str, Any]) -
         return linearize.get(linearization, tokenizer, **options)
     except TypeError as error:
         raise ConfigError(
-            f"format {linearization!r} does not take these options: {error}"
+            f"format {linearization!r} does not take the options {dict(options)}: {error}"
         ) from None
 
 

@@ -6,13 +6,11 @@ S source pieces, T steps.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import TypedDict
 
 import numpy as np
 
 from t5coref.core.document import Document
-from t5coref.core.errors import DocumentError
 from t5coref.corpora import jsonl
 from t5coref.linearize import Linearization, examples
 
@@ -29,8 +27,8 @@ class Row(TypedDict):
     targets: np.ndarray
     feeds: np.ndarray
     doc_id: bytes
-    turn: np.ndarray
-    turns: np.ndarray
+    turn: np.int32
+    turns: np.int32
     document: bytes
 
 
@@ -59,19 +57,3 @@ def rows_of(linearization: Linearization, document: Document) -> list[Row]:
 def document_of(line: bytes) -> Document:
     """The document of a first row's `document`."""
     return jsonl.from_json(json.loads(line))
-
-
-def check_names(documents: Iterable[Document], where: str) -> None:
-    """Refuses documents of one name: rows are put together by it.
-
-    Raises:
-      DocumentError: a name stands twice.
-    """
-    seen: set[str] = set()
-    for document in documents:
-        if document.doc_id in seen:
-            raise DocumentError(
-                f"{where} has document {document.doc_id!r} twice; the windows of a document are "
-                "put together by its name, so give each its own"
-            )
-        seen.add(document.doc_id)

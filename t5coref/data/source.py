@@ -11,6 +11,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.data import places, records
 from t5coref.data.manifest import MANIFEST
@@ -115,14 +116,14 @@ class CorefSource(seqio.DataSource):
             ]
         return self._rows[key]
 
-    def _documents(self, setup: Setup, split: str):
+    def _documents(self, setup: Setup, split: str) -> list[Document]:
         name, now = self.recipe.name, setup.settings
         if split not in self.recipe.files:
             raise ConfigError(
                 f"task {name!r} has no split {split!r}; it has {', '.join(self.recipe.files)}"
             )
         try:
-            return self.recipe.files[split].read(self.recipe.corpus, now.data)
+            return list(self.recipe.files[split].read(self.recipe.corpus, now.data))
         except ConfigError as error:
             prepared = f" and no {MANIFEST} in {places.join(now.prepared, name)}" if now.prepared \
                 else ""  # fmt: skip

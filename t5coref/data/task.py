@@ -104,7 +104,7 @@ def coref_task(
         )
     vocabulary = CorefVocabulary(recipe.vocabulary_tokenizer)
 
-    def feature(rank: int) -> seqio.Feature:
+    def feature(rank: int):
         return seqio.Feature(vocabulary, add_eos=False, dtype=tf.int32, rank=rank)
 
     ranks = {"inputs": 1, "targets": 1, "feeds": recipe.feed_rank}
@@ -157,9 +157,7 @@ def coref_mixture(
     recipes = [coref_recipe(task) for task in tasks]
     if len({recipe.linearization for recipe in recipes}) != 1:
         formats = ", ".join(f"{recipe.name}: {recipe.linearization}" for recipe in recipes)
-        raise ConfigError(
-            f"mixture {name!r} has tasks of several formats ({formats}); expected one"
-        )
+        raise ConfigError(f"mixture {name!r}: expected tasks of one format, got {formats}")
     rate = DocumentRate(documents)
     if name in seqio.MixtureRegistry.names():
         known = seqio.MixtureRegistry.get(name)
@@ -221,7 +219,9 @@ def task_vocabulary(task: str | seqio.Task | seqio.Mixture) -> CorefVocabulary:
     """The vocabulary of a task or mixture: input and output vocabulary of a model."""
     coref_recipe(task)
     found = seqio.maybe_get_mixture_or_task(task)
-    return found.output_features["targets"].vocabulary
+    vocabulary = found.output_features["targets"].vocabulary
+    assert isinstance(vocabulary, CorefVocabulary)
+    return vocabulary
 
 
 _LONG_INPUT = (

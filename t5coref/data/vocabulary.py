@@ -32,7 +32,20 @@ class CorefVocabulary(seqio.Vocabulary):
         """The tokenizer."""
         return self._find()
 
-    eos_id, unk_id, bos_id = Tokenizer.eos_id, Tokenizer.unk_id, None
+    @property
+    def eos_id(self) -> int:
+        """Of `</s>`."""
+        return Tokenizer.eos_id
+
+    @property
+    def unk_id(self) -> int:
+        """Of what cannot be spelt."""
+        return Tokenizer.unk_id
+
+    @property
+    def bos_id(self) -> None:
+        """There is none: decoders start from padding."""
+        return None
 
     @property
     def _base_vocab_size(self) -> int:
@@ -68,8 +81,9 @@ class CorefVocabulary(seqio.Vocabulary):
         return " ".join(text.split())
 
     def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
-        def encode(text: bytes) -> np.ndarray:
-            return np.asarray(self._encode(text.decode()), np.int32)
+        def encode(text: Any) -> np.ndarray:
+            # Bytes within a graph, an array of them outside.
+            return np.asarray(self._encode(np.asarray(text).item().decode()), np.int32)
 
         ids = tf.numpy_function(encode, [s], tf.int32)
         ids.set_shape([None])

@@ -130,6 +130,7 @@ def test_wrong_use_is_answered_with_what_to_do(files, capsys, monkeypatch, argv,
     status, _, err = run(capsys, *argv)
     assert status == 2
     assert message in err
+    assert not (files / "o").exists()
 
 
 def test_wrong_options_leave_no_folder(files, capsys):

@@ -70,7 +70,7 @@ def task(corpus):
             "linearization": "full-copy",
             "corpus": "jsonl",
             "files": {"train": "train.jsonl", "validation": "dev.jsonl"},
-            "options": {"window": 60},
+            "options": {"window": 24},
         }
         return coref_task(name, **usual | changes)
 

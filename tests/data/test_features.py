@@ -15,17 +15,17 @@ from t5coref.data.features import CorefFeatureConverter
 from t5coref.data.task import task_linearization
 from t5coref.train.batches import batches, training_examples
 
-LENGTHS = {"inputs": 64, "targets": 160, "feeds": 160}
+LENGTHS = {"inputs": 24, "targets": 96, "feeds": 96}
 
 
 @pytest.mark.parametrize("name", sorted(linearize.FORMATS))
 def test_features_are_those_of_the_local_loop(task, documents, name):
-    made = task(linearization=name, options={"window": 40})
+    made = task(linearization=name, options={"window": 20})
     format_ = task_linearization(made)
     examples, _ = training_examples(format_, documents[8:])
     assert len(examples) > 4  # several windows a document
     batch = batches(
-        examples, format_.rules, len(examples), seed=0, source_length=64, target_length=160
+        examples, format_.rules, len(examples), seed=0, source_length=24, target_length=96
     )[0]
     local = {}
     for row, example in enumerate(batch.names):

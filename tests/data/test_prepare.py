@@ -26,7 +26,7 @@ from t5coref.tokenizer import MODEL_FILE
 @pytest.fixture
 def job(vocabulary_folder):
     model = (vocabulary_folder / MODEL_FILE).read_bytes()
-    return Job("jsonl", "full-copy", {"window": 60}, model)
+    return Job("jsonl", "full-copy", {"window": 24}, model)
 
 
 @pytest.fixture
@@ -47,6 +47,9 @@ class Counts:
 
     def __init__(self, stop_after=None):
         self.splits, self.documents, self._stop_after = [], 0, stop_after
+
+    def read(self, split):
+        del split
 
     def split(self, name, documents, done):
         self.splits.append((name, documents, done))
@@ -135,7 +138,7 @@ def test_a_split_can_be_added(tmp_path, job, splits, documents):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"options": {"window": 50}}, "options"),
+        ({"options": {"window": 20}}, "options"),
         ({"linearization": "tagging"}, "format"),
         ({"word_rule": "reference"}, "tokenizer"),
         ({"corpus": "preco"}, "corpus"),

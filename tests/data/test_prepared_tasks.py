@@ -28,7 +28,7 @@ def prepared(tmp_path, documents, vocabulary_folder, monkeypatch):
 
     def make(linearization="full-copy", shards=3, **options):
         model = (vocabulary_folder / MODEL_FILE).read_bytes()
-        job = Job("jsonl", linearization, {"window": 60} | options, model)
+        job = Job("jsonl", linearization, {"window": 24} | options, model)
         folder = tmp_path / "prepared" / "stories"
         prepare(
             str(folder), job, {"train": documents[:8], "validation": documents[8:]}, shards=shards
@@ -66,10 +66,10 @@ def test_neither_corpus_nor_tokenizer_are_needed(task, prepared, monkeypatch):
 
 
 def test_options_are_those_of_the_data(task, prepared):
-    prepared(window=30)
+    prepared(window=12)
     made = task()
-    assert task_linearization(made).window == 30
-    assert max(len(row["inputs"]) for row in rows(made, "train").values()) <= 30
+    assert task_linearization(made).window == 12
+    assert max(len(row["inputs"]) for row in rows(made, "train").values()) <= 12
 
 
 def test_hosts_read_files_of_their_own(task, prepared):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -68,7 +69,13 @@ def test_names_are_those_of_the_golden_list():
     assert mixtures == MIXTURES
 
 
-@pytest.mark.parametrize("name", NAMES)
+FOLDS = re.compile(r"litbank_fold[1-9]_")  # they differ from fold 0 in lists of ids alone
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if FOLDS.match(n) else []) for n in NAMES],
+)
 def test_seqio_tests_every_task(name, environment):
     task = seqio.TaskRegistry.get(name)
     assert isinstance(task, CorefTask)
