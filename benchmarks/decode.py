@@ -209,9 +209,12 @@ def tables(results: Sequence[Result]) -> str:
 def head(args: argparse.Namespace, load: float) -> str:
     """What the tables were measured with."""
     config = json.loads(pathlib.Path(args.model, "config.json").read_text("utf-8"))
+    settings = f"--repeat {args.repeat} --rival-budget {args.rival_budget:.0f}"
+    if args.rows != ["*"]:
+        settings += f" --rows {' '.join(args.rows)}"
     layers = f"{config['num_layers']} + {config['num_decoder_layers']} layers"
     return (
-        f"    make bench MODEL={pathlib.Path(args.model).name}\n\n"
+        f"    python benchmarks/decode.py --model {pathlib.Path(args.model).name} {settings}\n\n"
         f"The model has {layers} of width {config['d_model']}, weights and arithmetic in float32. "
         f"First windows of LitBank documents, test documents first. "
         f"{report.machine('jax', 'torch', 'transformers')}; load average before the run "

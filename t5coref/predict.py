@@ -56,7 +56,7 @@ def decode_batch(
       params: its parameters; `for_decoding` makes them faster.
       tables: the rules.
       rows: the batch.
-      memory: what greedy search guesses from, see `decode.draft`; no outcome depends on it.
+      memory: what searches guess from, see `decode.draft`; no outcome depends on it.
       max_steps: T.
       search: which hypotheses to look for.
 
@@ -84,8 +84,7 @@ def decode_batch(
         )
 
     if isinstance(search, Beam):
-        found = beam(next_logits, cache, tables, rows, max_steps, width, search)
-        return found, memory
+        return beam(next_logits, cache, tables, rows, memory, max_steps, width, search)
     return greedy(next_logits, cache, tables, rows, memory, max_steps, width, search)
 
 

@@ -280,7 +280,7 @@ def greedy_search(
     tables: Tables,
     columns: int,
     decode_rng: jax.Array | None = None,
-    drafts: tuple[int, ...] = (4, 8),
+    drafts: tuple[int, ...] = Greedy.drafts,
 ) -> Found:
     """The likeliest legal action at each step, several of them from one call of the decoder.
 
@@ -327,6 +327,7 @@ def beam_search(
     columns: int,
     decode_rng: jax.Array | None = None,
     length_penalty: float = 1.0,
+    drafts: tuple[int, ...] = Beam.drafts,
 ) -> Found:
     """The likeliest hypotheses, by log-probability over length.
 
@@ -342,11 +343,14 @@ def beam_search(
       columns: X.
       decode_rng: unused.
       length_penalty: see `Beam`.
+      drafts: see `Beam`; the outcome does not depend on it.
     """
     del cache_offset, decode_rng
     rows, possible = _rows(tables, sources, inputs.shape[1], eos_id)
-    search = Beam(num_decodes, length_penalty)
-    found = beam(tokens_to_logits, cache, tables, rows, inputs.shape[1], columns, search)
+    found, _ = beam(
+        tokens_to_logits, cache, tables, rows, draft.empty(), inputs.shape[1], columns,
+        Beam(num_decodes, length_penalty, tuple(drafts)),
+    )  # fmt: skip
     return _best_last(found, possible)
 
 

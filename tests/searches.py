@@ -66,8 +66,11 @@ def hash_logits(carry, tokens, positions, visible):
     if visible is None:
         steps = slots = positions[:, None] + jnp.arange(count, dtype=jnp.int32)[None, :]
     else:
-        steps = jnp.broadcast_to(positions[:, None], (rows, count))
-        slots = steps * count + jnp.arange(count, dtype=jnp.int32)[None, :]
+        beams = visible.shape[2]
+        numbers = jnp.arange(count, dtype=jnp.int32)[None, :]
+        steps = positions[:, None] + numbers // beams
+        slots = positions[:, None] * beams + numbers
+        visible = visible.reshape(rows, count, -1)
     words = tokens.astype(jnp.uint32).reshape(rows, count, -1)
     value = (
         words[..., 0] * np.uint32(2654435761)
@@ -96,12 +99,12 @@ def run_greedy(model, tables, rows, memory, max_steps, width, drafts):
     return greedy(hash_logits, carry, tables, rows, memory, max_steps, width, Greedy(drafts))
 
 
-@functools.partial(jax.jit, static_argnames=("max_steps", "width", "beams"))
-def run_beam(model, tables, rows, length_penalty, max_steps, width, beams):
+@functools.partial(jax.jit, static_argnames=("max_steps", "width", "beams", "drafts"))
+def run_beam(model, tables, rows, memory, length_penalty, max_steps, width, beams, drafts):
     """`beam` with a `HashModel`."""
     carry = model, jnp.zeros((len(model.salt), max_steps * beams), jnp.uint32)
-    search = Beam(beams, length_penalty)
-    return beam(hash_logits, carry, tables, rows, max_steps, width, search)
+    search = Beam(beams, length_penalty, drafts)
+    return beam(hash_logits, carry, tables, rows, memory, max_steps, width, search)
 
 
 def width_of(lin) -> int:

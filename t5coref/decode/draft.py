@@ -9,13 +9,17 @@ guesses, H slots of the memory.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from t5coref.core.rules import NUMBER
-from t5coref.decode.constraint import Source, State, Tables
+from t5coref.decode import constraint
+from t5coref.decode.constraint import Move, Source, State, Tables
+from t5coref.decode.search import decoder_tokens
 
 SLOTS = 1 << 16
 """H, for each of the `ORDERS` kinds of place."""
@@ -41,6 +45,16 @@ class Place(NamedTuple):
         """The place before the first action."""
         nothing = jnp.full((rows,), UNKNOWN, jnp.int32)
         return cls(nothing, nothing)
+
+
+class Walk(NamedTuple):
+    """The path that the guesses of a call take, `[..., k]` each; entry j is before guess j + 1."""
+
+    token: Array  # what the decoder reads, [..., k] or [..., k, 2]
+    state: State
+    place: Place
+    where: Array  # int32[..., k, ORDERS]
+    guess: Array  # column guessed to follow
 
 
 def empty() -> Array:
@@ -100,12 +114,13 @@ def learn(memory: Array, where: Array, actions: Array, kept: Array) -> Array:
     return memory.at[spots.reshape(-1)].set(values.reshape(-1), mode="drop")
 
 
-def forced_columns(tables: Tables, forced: Array) -> Array:
-    """The columns of vocabulary ids `int32[B, P]`; -1 stays."""
-    if tables.literal:
-        return forced
-    by_id = tables.action_of[jnp.clip(forced, 0, tables.action_of.shape[0] - 1)]
-    return jnp.where(forced < 0, UNKNOWN, by_id)
+def forced_columns(tables: Tables, forced: Array, length: int) -> Array:
+    """The columns `int32[B, length + 1]` of vocabulary ids `int32[B, P]`; -1 stays and follows."""
+    if not tables.literal:
+        by_id = tables.action_of[jnp.clip(forced, 0, tables.action_of.shape[0] - 1)]
+        forced = jnp.where(forced < 0, UNKNOWN, by_id)
+    missing = max(0, length + 1 - forced.shape[1])
+    return jnp.pad(forced, ((0, 0), (0, missing)), constant_values=UNKNOWN)
 
 
 def column_of(tables: Tables, action: Array, piece: Array) -> Array:
@@ -113,3 +128,57 @@ def column_of(tables: Tables, action: Array, piece: Array) -> Array:
     if not tables.literal:
         return action
     return jnp.where(action == tables.copy, piece, tables.ids[action])
+
+
+def walk(
+    over: Callable[[Callable], Callable],
+    tables: Tables,
+    memory: Array,
+    shared: tuple[Array, Source, Array, Array],
+    own: tuple[Array, State, Place],
+    k: int,
+) -> Walk:
+    """Guesses k actions in a row, each as if the ones before it were right.
+
+    Args:
+      over: maps a function of (`*shared`, `*own`) over the rows, or over the hypotheses of rows.
+      tables: the rules.
+      memory: see `empty`.
+      shared: of a row: its number, its source, the columns `int32[P]` that its output has to begin
+        with (-1 behind them; P is at least k more than there are steps), and its actions so far.
+      own: of a hypothesis: what the decoder reads next, the state, and the place.
+      k: how many.
+    """
+    number, source, forced, length = shared
+
+    def one(number, source, forced, length, token, state, place):
+        spots, _ = constraint.candidates(tables, state, source)
+        piece = constraint.piece_at(tables, spots, source)
+        where = slots(number, state, source, place, constraint.first_spot(tables, spots))
+        column = column_of(tables, guess(memory, where, fallback(tables, state)), piece)
+        column = jnp.where(forced[length] >= 0, forced[length], column)
+        made = constraint.move(tables, state, source, column)
+        return Walk(token, state, place, where, column), after(tables, state, source, place, made)
+
+    def advance(at, j):
+        step, behind = over(one)(number, source, forced, length + j, *at)
+        return behind, step
+
+    _, steps = jax.lax.scan(advance, own, jnp.arange(k, dtype=jnp.int32))
+    depth = steps.guess.ndim - 1
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, depth), steps)
+
+
+def after(
+    tables: Tables, state: State, source: Source, place: Place, made: Move
+) -> tuple[Any, State, Place]:
+    """What the decoder reads, the state and the place after a move."""
+    fed = constraint.feed(tables, state, source, made)
+    written = constraint.written(tables, made)
+    copied = made.action == tables.copy
+    piece = constraint.piece_at(tables, made.spots, source)
+    return (
+        decoder_tokens(tables, fed, written),
+        constraint.step(tables, state, source, made),
+        Place(made.action, jnp.where(copied, piece, place.piece)),
+    )

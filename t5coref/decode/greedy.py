@@ -8,7 +8,6 @@ choice of step-by-step search at its place. Letters as in `search.py`.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -18,19 +17,20 @@ from jax import Array
 from t5coref.core.rules import DONE
 from t5coref.decode import constraint, draft
 from t5coref.decode.constraint import Source, State, Tables
-from t5coref.decode.draft import Place
+from t5coref.decode.draft import Place, Walk
 from t5coref.decode.search import (
     START,
     Decoded,
     Greedy,
     NextLogits,
     Rows,
+    choose_rows,
     decoder_tokens,
     log_probs,
+    rounds,
+    running_mean,
     start,
 )
-
-MEMORY = 0.8  # how much of the running mean of kept actions the last call leaves
 
 
 class Row(NamedTuple):
@@ -51,16 +51,6 @@ class _Loop(NamedTuple):
     sure: Array  # float32[B, T + k]
     calls: Array
     run: Array  # float32[], running mean of the actions that a call yields
-
-
-class Walk(NamedTuple):
-    """The path that the guesses of a call take, `[B, k]` each; entry j is before guess j + 1."""
-
-    token: Array
-    state: State
-    place: Place
-    where: Array  # int32[B, k, ORDERS]
-    guess: Array  # column guessed to follow
 
 
 def greedy(
@@ -91,11 +81,8 @@ def greedy(
     source, state = start(tables, rows)
     count = rows.sources.shape[0]
     most = search.drafts[-1]
-    forced = jnp.pad(
-        draft.forced_columns(tables, rows.forced),
-        ((0, 0), (0, max(0, max_steps - rows.forced.shape[1]) + most + 1)),
-        constant_values=-1,
-    )
+    number = jnp.arange(count, dtype=jnp.int32)
+    forced = draft.forced_columns(tables, rows.forced, max_steps + most)
     zeros = jnp.zeros((count,), jnp.int32)
     began = jnp.full((count,), START, jnp.int32)
     first = _Loop(
@@ -114,7 +101,9 @@ def greedy(
 
     def call(loop: _Loop, k: int) -> _Loop:
         row = loop.row
-        walk = _walk(tables, source, forced, loop.memory, row, k)
+        shared = number, source, forced, row.length
+        own = row.token, row.state, row.place
+        walk = draft.walk(jax.vmap, tables, loop.memory, shared, own, k)
         logits, carry = next_logits(loop.carry, walk.token, row.length, None)
         made = _choose(tables, source, forced, row, walk, logits.astype(jnp.float32), width)
         open_ = alive(row)
@@ -122,7 +111,7 @@ def greedy(
         holds = jnp.arange(k, dtype=jnp.int32)[None, :] < kept[:, None]
         yielded = jnp.sum(kept) / jnp.maximum(jnp.sum(open_), 1)
         return _Loop(
-            row=jax.tree.map(lambda new, old: _where(open_, new, old), made.row._replace(
+            row=jax.tree.map(lambda new, old: choose_rows(open_, new, old), made.row._replace(
                 length=row.length + kept,
                 score=row.score + jnp.sum(jnp.where(holds, made.gained, 0.0), axis=1),
             ), row),
@@ -131,28 +120,10 @@ def greedy(
             actions=_write(loop.actions, jnp.where(holds, made.written, 0), row.length),
             sure=_write(loop.sure, jnp.where(holds, made.sure, 0.0), row.length),
             calls=loop.calls + 1,
-            run=MEMORY * loop.run + (1 - MEMORY) * yielded.astype(jnp.float32),
+            run=running_mean(loop.run, yielded),
         )  # fmt: skip
 
-    def chosen(loop: _Loop) -> Array:
-        # Twice as many guesses as held lately leave room for better luck.
-        fitting = [(2 * loop.run > k).astype(jnp.int32) for k in search.drafts[:-1]]
-        return sum(fitting, jnp.zeros((), jnp.int32))
-
-    def going(loop: _Loop) -> Array:
-        return jnp.any(alive(loop.row))
-
-    def round_(loop: _Loop) -> _Loop:
-        # One loop for each number of tokens: a branch inside one loop would copy the cache.
-        for i, k in enumerate(search.drafts):
-            loop = jax.lax.while_loop(
-                lambda loop, i=i: going(loop) & (chosen(loop) == i),
-                functools.partial(call, k=k),
-                loop,
-            )
-        return loop
-
-    loop = jax.lax.while_loop(going, round_, first)
+    loop = rounds(first, call, lambda loop: jnp.any(alive(loop.row)), search.drafts)
     return (
         Decoded(
             actions=loop.actions[:, None, :max_steps],
@@ -162,45 +133,6 @@ def greedy(
             calls=loop.calls,
         ),
         loop.memory,
-    )
-
-
-def _walk(tables: Tables, source: Source, forced: Array, memory: Array, row: Row, k: int) -> Walk:
-    """Guesses k actions in a row, each as if the ones before it were right."""
-    number = jnp.arange(row.length.shape[0], dtype=jnp.int32)
-
-    def one(number, source, forced, length, token, state, place):
-        spots, _ = constraint.candidates(tables, state, source)
-        piece = constraint.piece_at(tables, spots, source)
-        where = draft.slots(number, state, source, place, constraint.first_spot(tables, spots))
-        guess = draft.guess(memory, where, draft.fallback(tables, state))
-        column = draft.column_of(tables, guess, piece)
-        column = jnp.where(forced[length] >= 0, forced[length], column)
-        made = constraint.move(tables, state, source, column)
-        after = _after(tables, state, source, place, made)
-        return Walk(token, state, place, where, column), after
-
-    def advance(at, j):
-        token, state, place = at
-        walk, after = jax.vmap(one)(number, source, forced, row.length + j, token, state, place)
-        return after, walk
-
-    _, walk = jax.lax.scan(
-        advance, (row.token, row.state, row.place), jnp.arange(k, dtype=jnp.int32)
-    )
-    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), walk)
-
-
-def _after(tables: Tables, state: State, source: Source, place: Place, made: constraint.Move):
-    """What the decoder reads, the state and the place after a move."""
-    fed = constraint.feed(tables, state, source, made)
-    written = constraint.written(tables, made)
-    copied = made.action == tables.copy
-    piece = constraint.piece_at(tables, made.spots, source)
-    return (
-        decoder_tokens(tables, fed, written),
-        constraint.step(tables, state, source, made),
-        Place(made.action, jnp.where(copied, piece, place.piece)),
     )
 
 
@@ -244,7 +176,7 @@ def _choose(
         tables, state, source, column), in_axes=(0, None, 0)))  # fmt: skip
     made = move(walk.state, source, column)
     last = jnp.maximum(kept - 1, 0)
-    follow = jax.vmap(lambda *at: _after(tables, *at))
+    follow = jax.vmap(lambda *at: draft.after(tables, *at))
 
     def at_last(tree: Any) -> Any:
         return jax.tree.map(lambda x: jax.vmap(lambda row, i: row[i])(x, last), tree)
@@ -262,10 +194,6 @@ def _choose(
         kept=kept,
         row=Row(row.length, token, state, place, row.score),
     )
-
-
-def _where(rows: Array, new: Array, old: Array) -> Array:
-    return jnp.where(rows.reshape(rows.shape + (1,) * (new.ndim - 1)), new, old)
 
 
 def _write(buffer: Array, values: Array, positions: Array) -> Array:

@@ -6,9 +6,10 @@ the vocabulary), S source pieces, T steps, L slots of the cache.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,13 @@ NextLogits = Callable[[Any, Array, Array, "Array | None"], "tuple[Array, Any]"]
 """The model: (carry, tokens, positions `int32[B]`, visible) -> (logits, carry).
 
 Greedy search gives each row k tokens at consecutive positions: tokens `int32[B, k]`, logits
-`float32[B, k, X]`, visible None. A beam search gives K hypotheses one token each at one position:
-tokens `int32[B, K]`, logits `[B, K, X]`, visible `bool[B, K, L]`, the slots that each may look at;
-slot `position * K + hypothesis` is the one that its token is written to. Tokens have one more axis
-of two where `Rules.mixed` asks for it.
+`float32[B, k, X]`, visible None. A beam search gives each of K hypotheses k tokens, position by
+position: tokens `int32[B, k * K]`, logits `[B, k * K, X]`, visible `bool[B, k, K, L]`, the slots
+that each may look at; slot `position * K + hypothesis` is the one that a token is written to.
+Tokens have one more axis of two where `Rules.mixed` asks for it.
 """
+
+MEMORY = 0.8  # how much of a running mean the last call leaves
 
 START = 0
 """What the decoder reads first: T5's padding token."""
@@ -46,8 +49,7 @@ class Greedy:
     drafts: tuple[int, ...] = (4, 8)
 
     def __post_init__(self) -> None:
-        if not self.drafts or self.drafts[0] < 1 or list(self.drafts) != sorted(set(self.drafts)):
-            raise ConfigError(f"drafts {self.drafts}; expected ascending numbers from 1 on")
+        _check_drafts(self.drafts)
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,23 @@ class Beam:
     Attributes:
       width: K.
       length_penalty: a hypothesis counts as its log-probability divided by its steps to this power.
+      drafts: tokens fed for each hypothesis in one call, see `Greedy`; steps are made from them
+        while all K hypotheses follow their guesses, so the outcome is the same for any drafts.
     """
 
     width: int = 4
     length_penalty: float = 1.0
+    drafts: tuple[int, ...] = (2, 4)
 
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ConfigError(f"beam width {self.width}; expected at least 1")
+        _check_drafts(self.drafts)
+
+
+def _check_drafts(drafts: tuple[int, ...]) -> None:
+    if not drafts or drafts[0] < 1 or list(drafts) != sorted(set(drafts)):
+        raise ConfigError(f"drafts {drafts}; expected ascending numbers from 1 on")
 
 
 class Decoded(NamedTuple):
@@ -119,3 +130,50 @@ def log_probs(logits: Array, allowed: Array) -> tuple[Array, Array]:
     masked = jnp.where(allowed, logits, -jnp.inf)
     rest = jax.nn.logsumexp(masked, axis=-1, keepdims=True)
     return jax.nn.log_softmax(logits, axis=-1), masked - jnp.where(jnp.isfinite(rest), rest, 0.0)
+
+
+def choose_rows(rows: Array, new: Array, old: Array) -> Array:
+    """`new` `[B, ...]` in the `rows` bool[B], `old` in the others."""
+    return jnp.where(rows.reshape(rows.shape + (1,) * (new.ndim - 1)), new, old)
+
+
+class Paced(Protocol):
+    """A loop that knows how many actions its calls have yielded lately."""
+
+    @property
+    def run(self) -> Array:
+        """Their running mean, `float32[]`."""
+        ...
+
+
+L = TypeVar("L", bound=Paced)
+
+
+def rounds(
+    loop: L, call: Callable[[L, int], L], going: Callable[[L], Array], drafts: tuple[int, ...]
+) -> L:
+    """Calls until nothing is `going`, each with as many tokens of `drafts` as seem worth it.
+
+    Twice as many guesses as held lately leave room for better luck.
+    """
+
+    def chosen(loop: L) -> Array:
+        fitting = [(2 * loop.run > k).astype(jnp.int32) for k in drafts[:-1]]
+        return sum(fitting, jnp.zeros((), jnp.int32))
+
+    def round_(loop: L) -> L:
+        # One loop for each number of tokens: a branch inside one loop would copy the cache.
+        for i, k in enumerate(drafts):
+            loop = jax.lax.while_loop(
+                lambda loop, i=i: going(loop) & (chosen(loop) == i),
+                functools.partial(call, k=k),
+                loop,
+            )
+        return loop
+
+    return jax.lax.while_loop(going, round_, loop)
+
+
+def running_mean(run: Array, yielded: Array) -> Array:
+    """The mean after one more call; the last ten calls or so count."""
+    return MEMORY * run + (1 - MEMORY) * yielded.astype(jnp.float32)

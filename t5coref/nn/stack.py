@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import partitioning
-from flax.linen.spmd import with_logical_constraint
 from flax.typing import In
 
-from t5coref.nn.attention import MASKED, Attention
+from t5coref.nn.attention import MASKED, Attention, Sight, blocks_of
 from t5coref.nn.layers import (
     ACTIVATIONS,
     Dense,
@@ -27,9 +26,12 @@ from t5coref.nn.layers import (
     RelativePositionBias,
     hidden_dropout,
 )
+from t5coref.nn.partition import constrain, for_each_row
 
 PARAM_SCAN_AXIS = 1
 HIDDEN = ("batch", "length", "embed")
+WHOLE = ("batch", None, "embed")
+"""`HIDDEN` where a layer reads all positions."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class T5Config:
         dtype: of the computation; parameters, attention logits, norms and logits are float32.
         scan_layers: one stacked parameter per kind instead of one per layer (see `scan_params`).
         remat: recompute each layer for the gradient instead of keeping its activations.
+        attention_block: so many queries look at once, None = all (see `attention.attend`): less
+            memory for long texts, the same result. It does not concern the steps over a cache.
     """
 
     vocab_size: int
@@ -61,6 +65,7 @@ class T5Config:
     dtype: str = "float32"
     scan_layers: bool = False
     remat: bool = False
+    attention_block: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
@@ -72,6 +77,10 @@ class T5Config:
                 f"expected mlp_activations among {sorted(ACTIVATIONS)}, "
                 f"got {list(self.mlp_activations)}"
             )
+        if self.attention_block is not None and self.attention_block < 1:
+            raise ValueError(
+                f"expected attention_block to be None or at least 1, got {self.attention_block}"
+            )
 
 
 class EncoderLayer(nn.Module):
@@ -81,16 +90,17 @@ class EncoderLayer(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, mask: jax.Array, bias: jax.Array):
+    def __call__(self, inputs: jax.Array, segments: jax.Array, bias: jax.Array):
         """Maps `[B, S, D]` to (`[B, S, D]`, None), the pair that a scan over layers wants."""
         cfg, drop = self.config, hidden_dropout(self.config.dropout_rate, self.deterministic)
-        inputs = with_logical_constraint(inputs, HIDDEN)
-        x = _norm(cfg, "pre_attention_layer_norm")(inputs)
-        x = _attention(cfg, "attention")(x, x, mask, bias, deterministic=self.deterministic)
-        x = drop(x) + inputs
-        y = _norm(cfg, "pre_mlp_layer_norm")(x)
-        y = drop(_mlp(cfg)(y, self.deterministic)) + x
-        return with_logical_constraint(y, HIDDEN), None
+        inputs = constrain(inputs, HIDDEN)
+        x = constrain(_norm(cfg, "pre_attention_layer_norm")(inputs), WHOLE)
+        sight = Sight(segments, segments)
+        x = _attention(cfg, "attention")(x, x, sight, bias, deterministic=self.deterministic)
+        x = drop(constrain(x, HIDDEN)) + inputs
+        y = constrain(_norm(cfg, "pre_mlp_layer_norm")(x), WHOLE)
+        y = drop(constrain(_mlp(cfg)(y, self.deterministic), HIDDEN)) + x
+        return constrain(y, HIDDEN), None
 
 
 class DecoderLayer(nn.Module):
@@ -105,8 +115,8 @@ class DecoderLayer(nn.Module):
         self,
         inputs: jax.Array,
         encoded: jax.Array | None,
-        self_mask: jax.Array | None,
-        cross_mask: jax.Array | None,
+        target_segments: jax.Array | None,
+        source_segments: jax.Array | None,
         bias: jax.Array,
         slots: tuple[jax.Array, jax.Array] | None,
     ):
@@ -116,31 +126,33 @@ class DecoderLayer(nn.Module):
         looks at.
         """
         cfg, drop = self.config, hidden_dropout(self.config.dropout_rate, self.deterministic)
-        inputs = with_logical_constraint(inputs, HIDDEN)
+        inputs = constrain(inputs, HIDDEN)
         self_attention = _attention(cfg, "self_attention")
         cross_attention = _attention(cfg, "encoder_decoder_attention")
 
-        x = _norm(cfg, "pre_self_attention_layer_norm")(inputs)
+        x = constrain(_norm(cfg, "pre_self_attention_layer_norm")(inputs), WHOLE)
         if slots is not None:
             x = self_attention.extend(x, *slots, bias)
-        elif self_mask is not None:
-            x = self_attention(x, x, self_mask, bias, deterministic=self.deterministic)
+        elif target_segments is not None:
+            sight = Sight(target_segments, target_segments, causal=True)
+            x = self_attention(x, x, sight, bias, deterministic=self.deterministic)
         else:
-            raise ValueError("expected self_mask when there are no slots")
-        x = drop(x) + inputs
+            raise ValueError("expected target_segments when there are no slots")
+        x = drop(constrain(x, HIDDEN)) + inputs
 
-        y = _norm(cfg, "pre_cross_attention_layer_norm")(x)
+        y = constrain(_norm(cfg, "pre_cross_attention_layer_norm")(x), WHOLE)
         if slots is not None:
-            y = cross_attention.recall(y, encoded, cross_mask, keep=self.keep_source)
-        elif encoded is not None and cross_mask is not None:
-            y = cross_attention(y, encoded, cross_mask, deterministic=self.deterministic)
+            y = cross_attention.recall(y, encoded, source_segments, keep=self.keep_source)
+        elif encoded is not None and target_segments is not None and source_segments is not None:
+            sight = Sight(target_segments, source_segments)
+            y = cross_attention(y, encoded, sight, deterministic=self.deterministic)
         else:
-            raise ValueError("expected encoded and cross_mask when there are no slots")
-        y = drop(y) + x
+            raise ValueError("expected encoded and source_segments when there are no slots")
+        y = drop(constrain(y, HIDDEN)) + x
 
-        z = _norm(cfg, "pre_mlp_layer_norm")(y)
-        z = drop(_mlp(cfg)(z, self.deterministic)) + y
-        return with_logical_constraint(z, HIDDEN), None
+        z = constrain(_norm(cfg, "pre_mlp_layer_norm")(y), WHOLE)
+        z = drop(constrain(_mlp(cfg)(z, self.deterministic), HIDDEN)) + y
+        return constrain(z, HIDDEN), None
 
 
 class Encoder(nn.Module):
@@ -149,16 +161,21 @@ class Encoder(nn.Module):
     config: T5Config
 
     @nn.compact
-    def __call__(self, embedded: jax.Array, mask: jax.Array, *, deterministic: bool) -> jax.Array:
-        """Maps `[B, S, D]` to `[B, S, D]` under a bool mask `[B, 1, S, S]`."""
+    def __call__(
+        self, embedded: jax.Array, segments: jax.Array, *, deterministic: bool
+    ) -> jax.Array:
+        """Maps `[B, S, D]` to `[B, S, D]`; positions see those of their segment int32 `[B, S]`.
+
+        Segment 0 is padding.
+        """
         cfg = self.config
-        length = embedded.shape[1]
-        bias = _relative_bias(cfg, bidirectional=True)(length, length)
+        bias = _block_bias(cfg, _relative_bias(cfg, bidirectional=True), embedded)
         x = hidden_dropout(cfg.dropout_rate, deterministic)(embedded)
         fields = {"config": cfg, "deterministic": deterministic}
-        x = _stack(self, EncoderLayer, cfg.num_encoder_layers, fields, cfg.remat)(x, mask, bias)
+        x = _stack(self, EncoderLayer, cfg.num_encoder_layers, fields, cfg.remat)(x, segments, bias)
         x = _norm(cfg, "encoder_norm")(x)
-        return nn.Dropout(cfg.dropout_rate, deterministic=deterministic)(x)
+        x = nn.Dropout(cfg.dropout_rate, deterministic=deterministic)(x)
+        return constrain(x, HIDDEN)
 
 
 class Decoder(nn.Module):
@@ -172,8 +189,8 @@ class Decoder(nn.Module):
         self,
         embedded: jax.Array,
         encoded: jax.Array | None,
-        cross_mask: jax.Array | None,
-        self_mask: jax.Array | None = None,
+        source_segments: jax.Array | None,
+        target_segments: jax.Array | None = None,
         positions: jax.Array | None = None,
         visible: jax.Array | None = None,
         *,
@@ -181,31 +198,38 @@ class Decoder(nn.Module):
         cache_length: int | None = None,
         keep_source: bool = False,
         logit_symbols: jax.Array | None = None,
+        score: bool = True,
     ) -> jax.Array:
         """Maps embedded feeds `[B, T, D]` to float32 logits `[B, T, A]`.
 
+        Without `score` it stops before the head, at `[B, T, D]`. Segments are int32 `[B, S]` and
+        `[B, T]`, 0 where padded; the targets' are needed without a cache.
+
         With `positions` int32[B], the first position of each row, the step reads and writes the
         cache, whose length L is `cache_length` or that of the cache there is. With `visible`
-        bool `[B, T, L]`, the feeds are T beams at the same position instead of T positions.
+        bool `[B, k, K, L]`, the feeds are those of K beams at each of k positions, T = k * K.
         """
         cfg = self.config
         relative_bias = _relative_bias(cfg, bidirectional=False)
         length = embedded.shape[1]
         slots = None
         if positions is None:
-            bias = relative_bias(length, length)
+            bias = _block_bias(cfg, relative_bias, embedded)
         else:
             every = jnp.arange(cache_length or self._cache_length(), dtype=jnp.int32)
-            # [B, T]: the position of each query; of beams, [B, 1].
-            beams, steps = length, positions[:, None]
+            # [B, T]: the position of each query.
+            beams = 1 if visible is None else visible.shape[2]
+            steps = positions[:, None] + jnp.arange(length, dtype=jnp.int32)[None, :] // beams
             if visible is None:
-                beams, steps = 1, steps + jnp.arange(length, dtype=jnp.int32)[None, :]
                 visible = steps[:, :, None] >= every[None, None, :]
-            elif visible.shape != (*embedded.shape[:2], every.shape[0]):
-                raise ValueError(
-                    f"expected visible to be {[*embedded.shape[:2], every.shape[0]]} for these "
-                    f"tokens and this cache, got {[*visible.shape]}"
-                )
+            else:
+                wanted = (len(embedded), length // beams, beams, every.shape[0])
+                if visible.shape != wanted or length % beams:
+                    raise ValueError(
+                        f"expected visible to be {[*wanted]} for {length} tokens a row and this "
+                        f"cache, got {[*visible.shape]}"
+                    )
+                visible = visible.reshape(len(embedded), length, -1)
             bias = relative_bias.at(steps, every // beams).astype(jnp.float32)
             bias = jnp.where(visible.transpose(0, 2, 1)[:, None], bias, MASKED)
             start = positions * beams
@@ -214,10 +238,12 @@ class Decoder(nn.Module):
         fields = {"config": cfg, "deterministic": deterministic, "keep_source": keep_source}
         remat = cfg.remat and slots is None
         y = _stack(self, DecoderLayer, cfg.num_decoder_layers, fields, remat)(
-            y, encoded, self_mask, cross_mask, bias, slots
+            y, encoded, target_segments, source_segments, bias, slots
         )
         y = _norm(cfg, "decoder_norm")(y)
-        y = hidden_dropout(cfg.dropout_rate, deterministic)(y)
+        y = constrain(hidden_dropout(cfg.dropout_rate, deterministic)(y), HIDDEN)
+        if not score:
+            return y
         if cfg.logits_via_embedding:
             y = y.astype(jnp.float32) * cfg.emb_dim**-0.5
             return self.shared_embedding.attend(y, logit_symbols)
@@ -246,6 +272,7 @@ def _attention(cfg: T5Config, name: str) -> Attention:
         cfg.emb_dim,
         cfg.dropout_rate,
         jnp.dtype(cfg.dtype),
+        cfg.attention_block,
         name=name,
     )
 
@@ -264,6 +291,14 @@ def _relative_bias(cfg: T5Config, *, bidirectional: bool) -> RelativePositionBia
         jnp.dtype(cfg.dtype),
         name="relpos_bias",
     )
+
+
+def _block_bias(cfg: T5Config, bias: RelativePositionBias, hidden: jax.Array) -> jax.Array:
+    """The bias that `attention.attend` wants for self-attention of `[B, T, D]`."""
+    rows, length, _ = hidden.shape
+    count, size = blocks_of(length, cfg.attention_block)
+    first = (count - 1) * size
+    return for_each_row(bias(size, first + length, first), rows, ("batch", "heads", None, None))
 
 
 def _stack(parent: nn.Module, layer: Any, length: int, fields: dict[str, Any], remat: bool):

@@ -35,7 +35,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from t5coref.nn.layers import Embed
 from t5coref.nn.stack import Decoder, Encoder, T5Config
 
-__all__ = ["T5", "T5Config", "for_decoding"]
+__all__ = ["T5", "T5Config", "for_decoding", "head_kernel"]
 
 
 class T5(nn.Module):
@@ -67,10 +67,9 @@ class T5(nn.Module):
         enable_dropout: bool = True,
     ) -> jax.Array:
         """Encodes int `[B, S]` as `[B, S, D]`; packed documents see only their own segment."""
-        valid = encoder_input_tokens > 0
-        mask = _outer(valid, valid) & _same_segment(encoder_segment_ids, encoder_segment_ids)
+        segments = _segments(encoder_input_tokens, encoder_segment_ids)
         embedded = self.embed(encoder_input_tokens)
-        return self.encoder(embedded, mask, deterministic=not enable_dropout)
+        return self.encoder(embedded, segments, deterministic=not enable_dropout)
 
     def decode(
         self,
@@ -110,34 +109,50 @@ class T5(nn.Module):
             float32 logits `[B, T, V]`, or `[B, T, A]`.
 
         Raises:
-            ValueError: `decode` with packed documents.
+            ValueError: `decode` with packed documents, or segments of one side only.
         """
         del decoder_positions
-        embedded = self.embed(decoder_input_tokens)
-        sources = (encoder_input_tokens > 0)[:, None, None, :]
-        packed = encoder_segment_ids is not None or decoder_segment_ids is not None
-        if decode:
-            if packed:
-                raise ValueError(
-                    "expected one document per row when decoding, got segment ids; "
-                    "unpack the batch first"
-                )
-            return self._decode_at_index(
-                embedded, encoded, sources, max_decode_length, logit_symbols
+        if not decode:
+            return self._decode_all(
+                encoded,
+                encoder_input_tokens,
+                decoder_input_tokens,
+                decoder_target_tokens,
+                (encoder_segment_ids, decoder_segment_ids),
+                deterministic=not enable_dropout,
+                logit_symbols=logit_symbols,
             )
-        targets = decoder_target_tokens > 0
-        length = decoder_input_tokens.shape[1]
-        causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
-        return self.decoder(
-            embedded,
+        if encoder_segment_ids is not None or decoder_segment_ids is not None:
+            raise ValueError(
+                "expected one document per row when decoding, got segment ids; "
+                "unpack the batch first"
+            )
+        return self._decode_at_index(
+            self.embed(decoder_input_tokens),
             encoded,
-            (targets[:, None, :, None] & sources)
-            & _same_segment(decoder_segment_ids, encoder_segment_ids),
-            causal
-            & _outer(targets, targets)
-            & _same_segment(decoder_segment_ids, decoder_segment_ids),
+            _segments(encoder_input_tokens, None),
+            max_decode_length,
+            logit_symbols,
+        )
+
+    def hidden(
+        self,
+        encoder_input_tokens: jax.Array,
+        decoder_input_tokens: jax.Array,
+        decoder_target_tokens: jax.Array,
+        *,
+        enable_dropout: bool = True,
+    ) -> jax.Array:
+        """What the head scores, `[B, T, D]`: `hidden @ head_kernel(...)` are the logits."""
+        encoded = self.encode(encoder_input_tokens, None, enable_dropout)
+        return self._decode_all(
+            encoded,
+            encoder_input_tokens,
+            decoder_input_tokens,
+            decoder_target_tokens,
+            (None, None),
             deterministic=not enable_dropout,
-            logit_symbols=logit_symbols,
+            score=False,
         )
 
     def __call__(
@@ -191,7 +206,7 @@ class T5(nn.Module):
         self.decoder(
             self.embed(jnp.zeros((rows, 0), jnp.int32)),
             encoded,
-            (encoder_input_tokens > 0)[:, None, None, :],
+            _segments(encoder_input_tokens, None),
             positions=jnp.zeros((rows,), jnp.int32),
             deterministic=True,
             cache_length=max_decode_length * beams,
@@ -209,10 +224,10 @@ class T5(nn.Module):
         """Feeds tokens to each row at its own position and scores what follows each of them.
 
         Without `visible`, the k tokens of a row follow each other: they are written to slots
-        `positions[b] .. positions[b] + k - 1` and look at slots up to their own. With it, the K
-        tokens of a row are one per beam, all at step `positions[b]`: they are written to slots
-        `positions[b] * K .. positions[b] * K + K - 1`, and beam j looks exactly at
-        `visible[b, j]`, its ancestors and itself; no slot of a later step may be visible.
+        `positions[b] .. positions[b] + k - 1` and look at slots up to their own. With it, a row has
+        k tokens of each of K beams, those of one step side by side: they are written to slots
+        `positions[b] * K .. positions[b] * K + k * K - 1`, and token i of beam j looks exactly at
+        `visible[b, i, j]`, its ancestors and itself; no slot of a later step may be visible.
 
         Slots from a row's next position on may hold anything finite. A token beyond the last slot
         is not kept, and its logits mean nothing.
@@ -220,7 +235,7 @@ class T5(nn.Module):
         Args:
             tokens: int `[B, k]`, or `[B, k, M]` to read means of M embeddings.
             positions: int32[B], the position of each row's first token.
-            visible: bool `[B, K, L]`.
+            visible: bool `[B, k, K, L]`.
             logit_symbols: int32[A]; score these rows of the head only.
 
         Returns:
@@ -237,6 +252,19 @@ class T5(nn.Module):
             visible=visible,
             deterministic=True,
             logit_symbols=logit_symbols,
+        )
+
+    def _decode_all(self, encoded, sources, feeds, targets, segment_ids, **options):
+        if (segment_ids[0] is None) != (segment_ids[1] is None):
+            raise ValueError(
+                "expected segment ids of encoder and decoder, or none, got them of one side"
+            )
+        return self.decoder(
+            self.embed(feeds),
+            encoded,
+            _segments(sources, segment_ids[0]),
+            _segments(targets, segment_ids[1]),
+            **options,
         )
 
     def _decode_at_index(self, embedded, encoded, sources, max_decode_length, logit_symbols):
@@ -277,13 +305,19 @@ def for_decoding(params: Mapping[str, Any]) -> dict[str, Any]:
     return unflatten_dict(prepared)
 
 
-def _outer(queries: jax.Array, keys: jax.Array) -> jax.Array:
-    """The mask `[B, 1, T, K]` of bool `[B, T]` and `[B, K]`."""
-    return queries[:, None, :, None] & keys[:, None, None, :]
+def head_kernel(
+    config: T5Config, params: Mapping[str, Any], symbols: jax.Array | None = None
+) -> jax.Array:
+    """The float32 matrix `[D, A]` from `T5.hidden` to the logits of `symbols` int32[A], or all."""
+    if config.logits_via_embedding:
+        table = params["token_embedder"]["embedding"]
+        rows = table if symbols is None else jnp.take(table, symbols, axis=0)
+        return rows.T * config.emb_dim**-0.5
+    kernel = params["decoder"]["logits_dense"]["kernel"]
+    return kernel if symbols is None else jnp.take(kernel, symbols, axis=1)
 
 
-def _same_segment(queries: jax.Array | None, keys: jax.Array | None) -> jax.Array:
-    """Which of int `[B, T]` and `[B, K]` belong together, `[B, 1, T, K]`; all if unpacked."""
-    if queries is None or keys is None:
-        return jnp.ones((1, 1, 1, 1), bool)
-    return queries[:, None, :, None] == keys[:, None, None, :]
+def _segments(tokens: jax.Array, ids: jax.Array | None) -> jax.Array:
+    """int32 `[B, T]`: 0 for padding, else which of the row's documents a token is of, from 1 on."""
+    present = (tokens > 0).astype(jnp.int32)
+    return present if ids is None else present * (ids.astype(jnp.int32) + 1)

@@ -13,6 +13,7 @@ from walks import CASES, IDS
 from t5coref.core import automaton
 from t5coref.core.automaton import DONE, Source
 from t5coref.core.errors import ConfigError
+from t5coref.decode import draft
 from t5coref.decode.constraint import Tables
 from t5coref.decode.search import Beam
 from t5coref.linearize import Answer, Turn
@@ -39,21 +40,23 @@ class Batch:
         self.model = HashModel.random(rng, lin, rows)
         self.tables = Tables.of(lin.rules)
 
-    def found(self, beams, penalty):
+    def found(self, beams, penalty, *, drafts=(1,), memory=None):
         model = HashModel(*map(jnp.asarray, self.model))
-        penalty = jnp.float32(penalty)
+        memory = draft.empty() if memory is None else memory
         width = width_of(self.lin)
-        return jax.device_get(
-            run_beam(model, self.tables, self.rows, penalty, self.steps, width, beams)
-        )
+        found, self.memory = run_beam(
+            model, self.tables, self.rows, memory, jnp.float32(penalty), self.steps, width, beams,
+            drafts,
+        )  # fmt: skip
+        return jax.device_get(found)
 
     def problem(self, row):
         source = Source(self.pieces[row], self.lin.rules.marks)
         return self.lin, source, self.budgets[row], self.model.of_row(row), self.steps
 
-    def check(self, beams, penalty):
+    def check(self, beams, penalty, **options):
         """Every hypothesis of every row; the number that ended."""
-        found = self.found(beams, penalty)
+        found = self.found(beams, penalty, **options)
         ended = 0
         for row, forced in enumerate(self.forced):
             wanted = beam_search(*self.problem(row), beams, penalty, forced)
@@ -98,8 +101,9 @@ class Batch:
                     assert sum(map(len, read.clusters)) == opened
 
 
-# One width for each format, so that fewer programs have to be compiled.
+# One width and one number of guesses for each format, so that fewer programs are compiled.
 WIDTHS = {case: (4, 3, 2)[i % 3] for i, case in enumerate(CASES)}
+DRAFTS = {case: ((3,), (1,), (2, 4))[i // 3 % 3] for i, case in enumerate(CASES)}
 FAST = [(n, r) for n, r in CASES if r == "strict" or n in ("full-copy", "integer-free", "partial")]
 
 
@@ -110,7 +114,7 @@ FAST = [(n, r) for n, r in CASES if r == "strict" or n in ("full-copy", "integer
 )
 def test_agrees_with_a_search_in_python(tokenizer, case):
     lin = walks.make(tokenizer, *case)
-    ended = sum(Batch(lin, seed).check(WIDTHS[case], penalty)
+    ended = sum(Batch(lin, seed).check(WIDTHS[case], penalty, drafts=DRAFTS[case])
                 for seed, penalty in ((0, 1.0), (1, 0.0), (2, 2.5)))  # fmt: skip
     assert ended > 3 * ROWS or case[1] == "reference"
 
@@ -243,6 +247,20 @@ def test_what_is_forced_may_use_what_is_set_aside(tokenizer):
     for row in range(ROWS):
         assert found.lengths[row].tolist() == [budget, 0, 0, 0]
         assert found.actions[row, 0, :budget].tolist() == forced + rest
+
+
+def test_any_guesses_find_the_same(tokenizer):
+    """With a memory of anything, in calls of any size."""
+    batch = Batch(walks.make(tokenizer, "integer-free"), 9)
+    single = batch.found(3, 1.0, drafts=(1,))
+    columns = width_of(batch.lin)
+    memories = [batch.memory, np.random.default_rng(0).integers(-1, columns, draft.empty().shape)]
+    for memory in memories:
+        guessed = batch.found(3, 1.0, drafts=(2, 5), memory=jnp.asarray(memory, jnp.int32))
+        assert guessed.calls <= single.calls
+        for name, value in single._asdict().items():
+            if name != "calls":
+                np.testing.assert_allclose(getattr(guessed, name), value, rtol=1e-5, err_msg=name)
 
 
 def test_a_beam_has_a_width():

@@ -95,6 +95,27 @@ def test_guesses_change_nothing_but_the_number_of_calls(learnt, name, which):
         assert again.calls < 0.4 * longest
 
 
+BEAMS_FAST = ["full-copy"]
+BEAM_FORMATS = [
+    n if n in BEAMS_FAST else pytest.param(n, marks=pytest.mark.slow) for n in walks.NAMES
+]
+
+
+@pytest.mark.parametrize("name", BEAM_FORMATS)
+@pytest.mark.parametrize("which", ["random", "trained"])
+def test_guesses_change_nothing_of_what_beams_find(learnt, name, which):
+    case = Case(learnt, name, getattr(learnt, which))
+    single, _ = case.decode(Beam(3, 1.0, drafts=(1,)))
+    guessed, memory = case.decode(Beam(3, 1.0, drafts=GUESSES))
+    again, _ = case.decode(Beam(3, 1.0, drafts=GUESSES), memory)
+    assert_same(guessed, single)
+    assert_same(again, single)
+    assert again.calls <= guessed.calls <= single.calls
+    if which == "trained" and name in learnt.examples:
+        assert guessed.calls < 0.9 * single.calls
+        assert again.calls < 0.8 * single.calls
+
+
 @pytest.mark.parametrize("name", ["input-feed", pytest.param("partial", marks=pytest.mark.slow)])
 def test_greedy_search_agrees_with_a_decoder_without_a_cache(learnt, name):
     case = Case(learnt, name, learnt.random)

@@ -11,6 +11,7 @@ from flax.linen import partitioning
 from flax.traverse_util import flatten_dict
 
 from t5coref.nn import T5, attention, for_decoding, scan_params, unscan_params
+from t5coref.nn.t5 import head_kernel
 
 LAYER = """
 {at}/query/kernel (16, 12) embed joined_kv
@@ -188,6 +189,32 @@ def test_padding_changes_nothing(make, tiny, batch, compiled):
     np.testing.assert_allclose(got[real], want[real], atol=5e-6)
 
 
+@pytest.mark.parametrize("scan", [False, True])
+def test_attention_in_blocks_changes_nothing(make, tiny, batch, compiled, scan):
+    """22 targets and 24 sources in blocks of 8: logits and gradients."""
+    model, variables = make(tiny(scan_layers=scan, remat=scan))
+    params = variables["params"]
+    blocks = T5(dataclasses.replace(model.config, attention_block=8))
+    want, got = (compiled(m).logits(params, batch) for m in (model, blocks))
+    np.testing.assert_allclose(got, want, atol=5e-6)
+    want, got = (compiled(m).loss_and_gradients(params, batch) for m in (model, blocks))
+    assert_trees_close(got, want)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_hidden_states_times_the_head_are_the_logits(make, tiny, batch, version, compiled, jit):
+    model, variables = make(tiny(version))
+    params = variables["params"]
+    symbols = jnp.array([0, 39, 7], jnp.int32)
+    hidden = jit(functools.partial(model.apply, enable_dropout=False, method="hidden"))(
+        {"params": params}, *batch
+    )
+    for chosen in (None, symbols):
+        want = compiled(model).logits(params, batch, symbols=chosen)
+        got = hidden @ head_kernel(model.config, params, chosen)
+        np.testing.assert_allclose(got, want, atol=5e-6)
+
+
 def test_packed_documents_do_not_see_each_other(make, tiny, batch, compiled, jit):
     model, variables = make(tiny())
     want = compiled(model).logits(variables["params"], batch)
@@ -274,26 +301,31 @@ def test_beams_are_their_hypotheses_decoded_alone(make, tiny, batch, start, scan
     positions = np.zeros(3, np.int32)
     taken_back = 0
     for _ in range(30):
-        tokens = rng.integers(0, 40, (3, beams)).astype(np.int32)
-        visible = np.zeros((3, beams, length * beams), bool)
-        for row, (past, at) in enumerate(zip(pasts, positions, strict=True)):
-            parents = [past[at][j] for j in rng.integers(0, beams, beams)]
-            extended = [
-                ([*fed, token], [*slots, at * beams + j])
-                for j, ((fed, slots), token) in enumerate(zip(parents, tokens[row], strict=True))
-            ]
-            past[at + 1 :] = [extended]
-            for j, (fed, slots) in enumerate(extended):
-                visible[row, j, slots] = True
-                sources.append(batch.source[row])
-                feeds.append(np.pad(fed, (0, length - len(fed))))
-                ends.append(at)
-        logits, cache = step(cache, tokens, positions, visible)
-        got += [logits[row, j, :] for row in range(3) for j in range(beams)]
+        count = int(rng.integers(1, 3))
+        tokens = rng.integers(0, 40, (3, count, beams)).astype(np.int32)
+        visible = np.zeros((3, count, beams, length * beams), bool)
+        for row, (past, first) in enumerate(zip(pasts, positions, strict=True)):
+            parents = [past[first][j] for j in rng.integers(0, beams, beams)]
+            for i, at in enumerate(range(first, first + count)):
+                extended = [
+                    ([*fed, token], [*slots, at * beams + j])
+                    for j, ((fed, slots), token) in enumerate(
+                        zip(parents, tokens[row, i], strict=True)
+                    )
+                ]
+                past[at + 1 :] = [extended]
+                for j, (fed, slots) in enumerate(extended):
+                    visible[row, i, j, slots] = True
+                    sources.append(batch.source[row])
+                    feeds.append(np.pad(fed, (0, length - len(fed))))
+                    ends.append(at)
+                parents = extended
+        logits, cache = step(cache, tokens.reshape(3, -1), positions, visible)
+        got += [logits[row, j, :] for row in range(3) for j in range(count * beams)]
         back = rng.random(3) < 0.2
         taken_back += back.sum()
-        positions = np.where(back, np.maximum(positions - 2, 0), positions + 1).astype(np.int32)
-        positions = np.minimum(positions, length - 1)
+        ahead = np.where(back, np.maximum(positions - 2, 0), positions + count)
+        positions = np.minimum(ahead, length - 2).astype(np.int32)
     assert taken_back > 5
     assert positions.max() > 10
     model, variables = make(tiny())
@@ -305,7 +337,7 @@ def test_beams_are_their_hypotheses_decoded_alone(make, tiny, batch, start, scan
 def test_visible_must_fit_the_cache(tiny, batch, start):
     cache, step = start(tiny())
     with pytest.raises(ValueError, match="expected visible to be"):
-        step(cache, batch.feeds[:, :2], jnp.zeros((3,), jnp.int32), jnp.ones((3, 2, 23), bool))
+        step(cache, batch.feeds[:, :2], jnp.zeros((3,), jnp.int32), jnp.ones((3, 1, 2, 23), bool))
 
 
 def test_several_tokens_are_read_as_their_mean(make, tiny, batch, start, compiled):
@@ -399,6 +431,10 @@ def test_misuse_is_refused(make, tiny, batch, start):
         jax.eval_shape(functools.partial(call, decode=True), *batch, batch.source)
     with pytest.raises(ValueError, match="expected dtype"):
         tiny(dtype="float16")
+    with pytest.raises(ValueError, match="expected attention_block"):
+        tiny(attention_block=0)
+    with pytest.raises(ValueError, match="of one side"):
+        jax.eval_shape(call, *batch, batch.source)
     with pytest.raises(ValueError, match="expected mlp_activations"):
         tiny(mlp_activations=("swish",))
     assert hash(tiny(mlp_activations=["relu"])) == hash(tiny(mlp_activations=("relu",)))
