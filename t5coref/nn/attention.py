@@ -1,6 +1,7 @@
 """Multi-head attention and its two caches: self-attention that grows, cross-attention that stays.
 
-Letters: B rows, T queries, K keys, L slots of a cache, H heads, d head width, D model width.
+Letters: B rows, T queries, Q queries of a block, K keys, L slots of a cache, H heads, d head width,
+D model width.
 Keys are cached as `[B, H, L, d]` and values as `[B, H, d, L]`, so that attention reads both along
 their last axis.
 """
@@ -8,13 +9,14 @@ their last axis.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.linen.spmd import with_logical_constraint
 
 from t5coref.nn.layers import FAN_IN_NORMAL, Dense
+from t5coref.nn.partition import constrain
 
 MASKED = -1e10
 """Finite, so that a row whose keys are all masked averages them instead of becoming NaN."""
@@ -23,6 +25,96 @@ BLOCK = 256
 """Slots of a cache that are read at a time."""
 
 HEADS = ("batch", "length", "heads", "kv")
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["queries", "keys"], meta_fields=["causal"]
+)
+@dataclass(frozen=True)
+class Sight:
+    """Which keys a query may look at: those of its segment, and for causal attention none ahead.
+
+    Attributes:
+        queries: int32 `[B, T]`, the segment of each query; 0 sees nothing.
+        keys: int32 `[B, K]`, the segment of each key.
+        causal: whether keys ahead of the query are hidden.
+    """
+
+    queries: jax.Array
+    keys: jax.Array
+    causal: bool = False
+
+    def mask(self, first: jax.Array | int = 0) -> jax.Array:
+        """bool `[B, 1, T, K]` of queries that begin at position `first`."""
+        same = self.queries[:, None, :, None] == self.keys[:, None, None, :]
+        seen = same & (self.queries > 0)[:, None, :, None]
+        if not self.causal:
+            return seen
+        positions = first + jnp.arange(self.queries.shape[1], dtype=jnp.int32)
+        ahead = positions[:, None] < jnp.arange(self.keys.shape[1], dtype=jnp.int32)[None, :]
+        return seen & ~ahead[None, None]
+
+
+def blocks_of(length: int, block: int | None) -> tuple[int, int]:
+    """How many blocks so many queries make, and how long each is; None = one of them all."""
+    size = min(block or length, length)
+    return -(-length // size), size
+
+
+def attend(
+    query: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    sight: Sight,
+    bias: jax.Array | None,
+    block: int | None,
+) -> jax.Array:
+    """`dot_product_attention`, a block of queries at a time.
+
+    The arrays of all queries and keys, `[B, H, T, K]`, never exist: each block is computed, and
+    computed again for its gradient, on its own. The result is that of all queries at once.
+
+    Args:
+        query: `[B, T, H, d]`.
+        keys: `[B, K, H, d]`.
+        values: `[B, K, H, d]`.
+        sight: of these queries and keys.
+        bias: `[B or 1, H, Q, (n - 1) Q + K]` for n blocks: that of the last block's queries for
+            keys that begin at position 0. An earlier block has the same bias, further to the right.
+        block: Q; None = T.
+
+    Returns:
+        `[B, T, H, d]` in the type of `values`.
+    """
+    rows, length, heads, width = query.shape
+    count, size = blocks_of(length, block)
+    if count == 1:
+        return dot_product_attention(query, keys, values, sight.mask(), bias)
+
+    def divided(x):
+        x = jnp.pad(x, ((0, 0), (0, count * size - length), *[(0, 0)] * (x.ndim - 2)))
+        return x.reshape(rows, count, size, *x.shape[2:]).swapaxes(0, 1)
+
+    # Gradients of what the blocks share are added up in the type that it has outside of them.
+    shared = jax.tree.map(lambda x: x.astype(jnp.float32), (keys, values, bias))
+    types = jax.tree.map(lambda x: x.dtype, (keys, values, bias))
+
+    # Inside a scan, XLA has no chance to merge the recomputation with the original.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def attend_block(shared, i, query, segments):
+        keys, values, bias = jax.tree.map(lambda x, dtype: x.astype(dtype), shared, types)
+        if bias is not None:
+            start = (count - 1 - i) * size
+            bias = jax.lax.dynamic_slice_in_dim(bias, start, keys.shape[1], axis=3)
+        mask = Sight(segments, sight.keys, sight.causal).mask(i * size)
+        return _attention(query, keys, values, mask, bias)
+
+    def step(_, block):
+        return None, attend_block(shared, *block)
+
+    every = jnp.arange(count, dtype=jnp.int32)
+    _, outputs = jax.lax.scan(step, None, (every, divided(query), divided(sight.queries)))
+    return outputs.swapaxes(0, 1).reshape(rows, count * size, heads, width)[:, :length]
 
 
 @jax.checkpoint
@@ -47,6 +139,10 @@ def dot_product_attention(
         gradient rather than kept in every layer: measured on an H100 (T5-base, bfloat16, two
         documents of 2048 -> 3072, no remat), 12.6 GiB instead of 45 and no slower.
     """
+    return _attention(query, keys, values, mask, bias)
+
+
+def _attention(query, keys, values, mask, bias) -> jax.Array:
     logits = jnp.einsum("bthd,bkhd->bhtk", query, keys, preferred_element_type=jnp.float32)
     if bias is not None:
         logits = logits + bias.astype(jnp.float32)
@@ -62,6 +158,7 @@ class Attention(nn.Module):
     emb_dim: int
     dropout_rate: float
     dtype: jnp.dtype
+    block: int | None = None
 
     def setup(self) -> None:
         """Declares the four projections."""
@@ -84,17 +181,17 @@ class Attention(nn.Module):
         self,
         inputs: jax.Array,
         source: jax.Array,
-        mask: jax.Array,
+        sight: Sight,
         bias: jax.Array | None = None,
         *,
         deterministic: bool,
     ) -> jax.Array:
-        """Lets `inputs` [B, T, D] look at `source` [B, K, D]; returns `[B, T, D]`."""
+        """Lets `inputs` [B, T, D] look at `source` [B, K, D]; returns `[B, T, D]`. See `attend`."""
         keys, values = self._keys_values(source)
         # T5X drops a key of a head for all queries at once; dropping its value is the same sum.
         values = self.dropout(values, deterministic=deterministic)
         query = self._split(self.query(inputs))
-        return self._merge(dot_product_attention(query, keys, values, mask, bias))
+        return self._merge(attend(query, keys, values, sight, bias, self.block))
 
     def extend(
         self, inputs: jax.Array, start: jax.Array, used: jax.Array, bias: jax.Array
@@ -121,7 +218,7 @@ class Attention(nn.Module):
         self,
         inputs: jax.Array,
         source: jax.Array | None,
-        mask: jax.Array | None,
+        segments: jax.Array | None,
         *,
         keep: bool,
     ) -> jax.Array:
@@ -130,7 +227,7 @@ class Attention(nn.Module):
         Args:
             inputs: `[B, T, D]`.
             source: `[B, K, D]`, projected where nothing is cached.
-            mask: bool `[B, 1, 1, K]`, used together with `source`.
+            segments: int32 `[B, K]`, 0 where padded; used together with `source`.
             keep: cache the projections and the mask for later calls.
 
         Raises:
@@ -140,11 +237,11 @@ class Attention(nn.Module):
             keys = self.get_variable("cache", "cached_key")
             values = self.get_variable("cache", "cached_value")
             valid = self.get_variable("cache", "cached_mask")
-        elif source is None or mask is None:
+        elif source is None or segments is None:
             raise ValueError("expected a cached source, got none; call T5.init_cache first")
         else:
             keys, values = self._columns(source)
-            valid = mask[:, 0, 0, :]
+            valid = segments > 0
             if keep:
                 self.put_variable("cache", "cached_key", keys)
                 self.put_variable("cache", "cached_value", values)
@@ -179,10 +276,11 @@ class Attention(nn.Module):
     def _split(self, x: jax.Array) -> jax.Array:
         """[B, K, H * d] -> [B, K, H, d]."""
         x = x.reshape(*x.shape[:2], self.num_heads, self.head_dim)
-        return with_logical_constraint(x, HEADS)
+        return constrain(x, HEADS)
 
     def _merge(self, x: jax.Array) -> jax.Array:
         """[B, T, H, d] -> [B, T, D]."""
+        x = constrain(x, HEADS)
         return self.out(x.reshape(*x.shape[:2], self.num_heads * self.head_dim))
 
     def _look_up(self, inputs, keys, values, bias, used) -> jax.Array:

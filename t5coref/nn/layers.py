@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.linen.partitioning import param_with_axes
-from flax.linen.spmd import with_logical_constraint
+
+from t5coref.nn.partition import constrain, gathered
 
 Initializer = Callable[..., jax.Array]
 
@@ -64,7 +65,8 @@ class Dense(nn.Module):
         )
         if columns is not None:
             kernel = jnp.take(kernel, columns, axis=1)
-        return jnp.dot(inputs.astype(self.dtype), kernel.astype(self.dtype))
+        kernel = gathered(kernel.astype(self.dtype), self.axes)
+        return jnp.dot(inputs.astype(self.dtype), kernel)
 
 
 def _times_transposed(inputs: jax.Array, transposed: jax.Array) -> jax.Array:
@@ -123,11 +125,12 @@ class Embed(nn.Module):
 
         A token outside the table yields NaN, not a guess.
         """
-        embedded = jnp.take(self.embedding, tokens, axis=0, mode="fill")
+        table = gathered(self.embedding, ("vocab", "embed"))
+        embedded = jnp.take(table, tokens, axis=0, mode="fill")
         if tokens.ndim == 3:
             embedded = embedded.mean(axis=2)
         embedded = embedded.astype(self.dtype)
-        return with_logical_constraint(embedded, ("batch", "length", "embed"))
+        return constrain(embedded, ("batch", "length", "embed"))
 
     def attend(self, hidden: jax.Array, rows: jax.Array | None = None) -> jax.Array:
         """Scores `[B, T, D]` in float32 against all rows, or the `rows` int32[A], of the table."""
@@ -154,7 +157,7 @@ class Mlp(nn.Module):
         hidden = hidden_dropout(self.dropout_rate, deterministic)(
             functools.reduce(operator.mul, gates)
         )
-        hidden = with_logical_constraint(hidden, ("batch", "length", "mlp"))
+        hidden = constrain(hidden, ("batch", "length", "mlp"))
         return Dense(inputs.shape[-1], ("mlp", "embed"), self.dtype, name="wo")(hidden)
 
 
@@ -199,14 +202,14 @@ class RelativePositionBias(nn.Module):
             axes=("heads", "relpos_buckets"),
         )
 
-    def __call__(self, queries: int, keys: int) -> jax.Array:
-        """The biases `[1, H, queries, keys]` of positions counted from zero on both sides."""
+    def __call__(self, queries: int, keys: int, first: int = 0) -> jax.Array:
+        """The biases `[1, H, queries, keys]` of queries from position `first` on, keys from 0."""
         n = queries + keys
         # Distances 0, 1, .., keys-1, -queries, .., -1: entry d modulo n is distance d.
         distances = np.concatenate([np.arange(keys), np.arange(-queries, 0)])
-        by_distance = self._lookup(distances)
+        by_distance = self._lookup(distances - first)
         # Repeating a row of n and reading it in rows of n-1 shifts each row by one: entry (q, k)
-        # is distance k-q. No gather, so the gradient is a plain sum rather than a scatter.
+        # is distance k-q-first. No gather, so the gradient is a plain sum rather than a scatter.
         rows = jnp.broadcast_to(by_distance[:, None, :], (self.num_heads, queries, n))
         rows = rows.reshape(self.num_heads, queries * n)[:, : queries * (n - 1)]
         return rows.reshape(1, self.num_heads, queries, n - 1)[..., :keys]

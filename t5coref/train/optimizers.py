@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from t5coref.core.errors import ConfigError
+from t5coref.nn.stack import PARAM_SCAN_AXIS
 
 NOT_DECAYED = ("scale", "rel_embedding")
 """Last names of the parameters without weight decay: layer norms and relative positions."""
@@ -115,6 +116,8 @@ def adafactor(
 ) -> Optimizer:
     """Adafactor (Shazeer and Stern 2018), which keeps a row and a column of each matrix's moments.
 
+    Each layer is clipped and scaled on its own, also where layers are scanned.
+
     Args:
       total_steps: steps of the run.
       peak: the highest learning rate.
@@ -127,13 +130,13 @@ def adafactor(
     settings = {"name": "adafactor", **locals()}
     del settings["total_steps"]
     rate = schedule(total_steps, peak=peak, warmup=warmup, decay=decay)
-    rule = optax.adafactor(
-        rate,
-        multiply_by_parameter_scale=relative,
-        weight_decay_rate=weight_decay,
-        weight_decay_mask=is_decayed,
-    )
-    return Optimizer(_clipped(rule, clip), rate, settings)
+    parts = [optax.scale_by_factored_rms(), _clip_each(1.0)]
+    parts.append(optax.scale_by_learning_rate(rate, flip_sign=False))
+    if relative:
+        parts.append(_scale_by_size(1e-3))
+    if weight_decay is not None:
+        parts.append(optax.add_decayed_weights(weight_decay, mask=is_decayed))
+    return Optimizer(_clipped(optax.chain(*parts, optax.scale(-1.0)), clip), rate, settings)
 
 
 def is_decayed(params: Any) -> Any:
@@ -143,3 +146,32 @@ def is_decayed(params: Any) -> Any:
 
 def _clipped(rule: optax.GradientTransformation, clip: float | None):
     return rule if clip is None else optax.chain(optax.clip_by_global_norm(clip), rule)
+
+
+def _clip_each(threshold: float) -> optax.GradientTransformation:
+    """Makes the root mean square of each parameter's update at most `threshold`."""
+
+    def clip(path, update):
+        return update / jnp.maximum(1.0, _size(path, update) / threshold)
+
+    def transform(updates, params):
+        del params
+        return jax.tree_util.tree_map_with_path(clip, updates)
+
+    return optax.stateless(transform)
+
+
+def _scale_by_size(smallest: float) -> optax.GradientTransformation:
+    """Multiplies each update by its parameter's root mean square, at least `smallest`."""
+
+    def scale(path, update, param):
+        return update * jnp.maximum(_size(path, param), smallest)
+
+    return optax.stateless(lambda u, p: jax.tree_util.tree_map_with_path(scale, u, p))
+
+
+def _size(path: tuple[Any, ...], x: jax.Array) -> jax.Array:
+    """The root mean square of a parameter, or of each layer of scanned ones."""
+    scanned = any(key.key == "layers" for key in path)
+    axes = [i for i in range(x.ndim) if not scanned or i != PARAM_SCAN_AXIS]
+    return jnp.sqrt(jnp.mean(jnp.square(x), axis=axes, keepdims=scanned))

@@ -11,6 +11,9 @@ from t5coref.nn import attention
 from t5coref.nn.attention import (
     MASKED,
     Attention,
+    Sight,
+    attend,
+    blocks_of,
     cached_attention,
     dot_product_attention,
     write_slots,
@@ -19,13 +22,15 @@ from t5coref.nn.layers import RelativePositionBias, distance_buckets
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
-@pytest.mark.parametrize(("queries", "keys"), [(7, 7), (3, 9), (9, 3), (1, 5)])
-def test_bias_is_the_embedding_of_each_distance(jit, bidirectional, queries, keys):
+@pytest.mark.parametrize(
+    ("queries", "keys", "first"), [(7, 7, 0), (3, 9, 0), (9, 3, 0), (1, 5, 0), (3, 9, 4)]
+)
+def test_bias_is_the_embedding_of_each_distance(jit, bidirectional, queries, keys, first):
     bias = RelativePositionBias(2, 8, 6, bidirectional, jnp.dtype("float32"))
     table = np.arange(16, dtype=np.float32).reshape(2, 8)
     variables = {"params": {"rel_embedding": jnp.asarray(table)}}
-    got = jit(lambda: bias.apply(variables, queries, keys))()
-    distances = np.arange(keys)[None, :] - np.arange(queries)[:, None]
+    got = jit(lambda: bias.apply(variables, queries, keys, first))()
+    distances = np.arange(keys)[None, :] - np.arange(queries)[:, None] - first
     buckets = distance_buckets(
         distances, bidirectional=bidirectional, num_buckets=8, max_distance=6
     )
@@ -71,6 +76,79 @@ def test_attention_against_float64(jit):
     got = jit(dot_product_attention)(*map(jnp.asarray, (q, k, v, mask, bias)))
     np.testing.assert_allclose(got, want, atol=1e-5)
     np.testing.assert_allclose(got[0, 0], v[0].mean(axis=0), atol=1e-5)
+
+
+SEGMENTS = np.array([[1] * 4 + [2] * 7, [1] * 9 + [0] * 2], np.int32)
+
+
+def test_sight_is_of_the_same_segment_and_not_ahead(jit):
+    got = jit(lambda s: Sight(s[:, 3:6], s, causal=True).mask(3))(jnp.asarray(SEGMENTS))
+    for row, segments in enumerate(SEGMENTS):
+        for i, query in enumerate((3, 4, 5)):
+            want = [
+                segments[key] == segments[query] > 0 and key <= query
+                for key in range(len(segments))
+            ]
+            assert np.asarray(got[row, 0, i]).tolist() == want
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("block", [1, 4, 5, 11, 64, None])
+def test_attention_in_blocks_is_attention(jit, causal, block):
+    """Values and gradients, also where the last block is not full and queries see nothing."""
+    rng = np.random.default_rng(0)
+    q, k, v, seen = (rng.normal(size=(2, 11, 3, 4)).astype(np.float32) for _ in range(4))
+    table = rng.normal(size=(3, 8)).astype(np.float32)
+    sight = Sight(jnp.asarray(SEGMENTS), jnp.asarray(SEGMENTS), causal)
+    module = RelativePositionBias(3, 8, 6, not causal, jnp.dtype("float32"))
+
+    def bias(table, queries, keys, first):
+        return module.apply({"params": {"rel_embedding": table}}, queries, keys, first)
+
+    def in_blocks(q, k, v, table):
+        count, size = blocks_of(11, block)
+        first = (count - 1) * size
+        out = attend(q, k, v, sight, bias(table, size, first + 11, first), block)
+        return jnp.sum(out * seen), out
+
+    def at_once(q, k, v, table):
+        out = dot_product_attention(q, k, v, sight.mask(), bias(table, 11, 11, 0))
+        return jnp.sum(out * seen), out
+
+    def run(function):
+        gradient = jax.value_and_grad(function, argnums=(0, 1, 2, 3), has_aux=True)
+        return jit(gradient)(*map(jnp.asarray, (q, k, v, table)))
+
+    for got, want in zip(*(jax.tree.leaves(run(f)) for f in (in_blocks, at_once)), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [4, 64])
+def test_cross_attention_in_blocks_needs_no_bias(jit, block):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.normal(size=(2, n, 3, 4)).astype(np.float32) for n in (9, 11, 11))
+    sight = Sight(jnp.asarray(SEGMENTS[:, :9]), jnp.asarray(SEGMENTS))
+    got = jit(lambda *x: attend(*x, sight, None, block))(q, k, v)
+    want = jit(dot_product_attention)(q, k, v, sight.mask(), None)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_attention_in_blocks_takes_less_memory(jit):
+    """By what the compiler allots, for the gradient."""
+    shape = jax.ShapeDtypeStruct((1, 512, 4, 8), jnp.float32)
+    segments = jnp.ones((1, 512), jnp.int32)
+
+    def temporaries(block):
+        count, size = blocks_of(512, block)
+        bias = jax.ShapeDtypeStruct((1, 4, size, (count - 1) * size + 512), jnp.float32)
+
+        def loss(q, k, v, bias):
+            return jnp.sum(attend(q, k, v, Sight(segments, segments), bias, block))
+
+        compiled = jit(jax.grad(loss, argnums=(0, 1, 2))).lower(shape, shape, shape, bias).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(64) < 0.4 * temporaries(None)
 
 
 @pytest.mark.parametrize("block", [4, 5, 22, 64])
@@ -119,16 +197,16 @@ def test_attention_dropout_draws_once_per_key_and_head(jit):
     """Dropping a value is what T5X does when it drops a key of a head for every query."""
     module = Attention(2, 6, 12, 0.5, jnp.dtype("float32"))
     x = jax.random.normal(jax.random.key(0), (3, 7, 12))
-    mask = jnp.ones((1, 1, 1, 1), bool)
+    sight = Sight(jnp.ones((3, 7), jnp.int32), jnp.ones((3, 7), jnp.int32))
     init = jit(functools.partial(module.init, deterministic=True))
-    variables = init(jax.random.key(1), x, x, mask)
+    variables = init(jax.random.key(1), x, x, sight)
     kernels = variables["params"]
     # Equal weights for all keys, values all one and no mixing: the output counts the kept keys.
     kernels["query"]["kernel"] = jnp.zeros((12, 12))
     kernels["value"]["kernel"] = kernels["out"]["kernel"] = jnp.eye(12)
     ones = jnp.ones_like(x)
     apply = jit(functools.partial(module.apply, deterministic=False))
-    out = apply(variables, ones, ones, mask, rngs={"dropout": jax.random.key(2)})
+    out = apply(variables, ones, ones, sight, rngs={"dropout": jax.random.key(2)})
     heads = np.asarray(out).reshape(3, 7, 2, 6)
     np.testing.assert_allclose(heads, heads[:, :1, :, :1] * np.ones((1, 7, 1, 6)), atol=1e-6)
     kept = heads[:, 0, :, 0] * 7 * 0.5

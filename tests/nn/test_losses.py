@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from t5coref.nn import token_loss
+from t5coref.nn.losses import projected_loss
 
 
 def oracle(logits, targets, weights, z_loss, label_smoothing):
@@ -81,3 +82,45 @@ def test_bfloat16_logits_are_lossless_from_there_on(example):
     rounded = logits.astype(jnp.bfloat16)
     got = token_loss(rounded, targets, weights)[0]
     np.testing.assert_allclose(got, token_loss(rounded.astype(jnp.float32), targets, weights)[0])
+
+
+@pytest.mark.parametrize(("z_loss", "label_smoothing"), [(0.0, 0.0), (1e-4, 0.1)])
+@pytest.mark.parametrize("logits", [1, 14, 21, 10**6])
+def test_a_part_at_a_time_is_the_loss_of_all(example, z_loss, label_smoothing, logits):
+    """Values and gradients, also where the last part is not full."""
+    _, targets, weights = (jnp.asarray(x) for x in example)
+    rng = np.random.default_rng(1)
+    hidden = jnp.asarray(rng.normal(size=(3, 5, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(4, 7)), jnp.float32)
+
+    def run(loss):
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(hidden, kernel)
+
+    got = run(
+        lambda h, k: projected_loss(h, k, targets, weights, z_loss, label_smoothing, logits=logits)
+    )
+    want = run(lambda h, k: token_loss(h @ k, targets, weights, z_loss, label_smoothing))
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_the_loss_in_parts_takes_less_memory():
+    """By what the compiler allots, for the gradient."""
+    shapes = [
+        jax.ShapeDtypeStruct(shape, dtype)
+        for shape, dtype in (
+            ((1, 512, 16), jnp.float32),
+            ((16, 2000), jnp.float32),
+            ((1, 512), jnp.int32),
+            ((1, 512), jnp.float32),
+        )
+    ]
+
+    def temporaries(logits):
+        def loss(*args):
+            return projected_loss(*args, logits=logits)[0]
+
+        compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(*shapes).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(64 * 2000) < 0.4 * temporaries(512 * 2000)

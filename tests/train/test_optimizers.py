@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from t5coref.core.errors import ConfigError
-from t5coref.nn.scan import scan_params
+from t5coref.nn.scan import scan_params, unscan_params
 from t5coref.train.optimizers import adafactor, adamw, is_decayed, schedule
 
 
@@ -95,3 +95,49 @@ def test_clipping_bounds_the_norm():
     # The first moment is a tenth of the gradient that the rule has seen.
     np.testing.assert_allclose(optax.tree.norm(moments[0]), 40.0, rtol=1e-5)
     np.testing.assert_allclose(optax.tree.norm(moments[1]), 0.1, rtol=1e-5)
+
+
+def stepped(rule, params):
+    """Two steps with gradients that differ from layer to layer."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        state = rule.init(params)
+        for seed in range(2):
+            rng = np.random.default_rng(seed)
+            grads = {
+                "encoder": {
+                    f"layers_{i}": {
+                        "mlp": {
+                            "kernel": 10.0**i * rng.standard_normal((130, 140), np.float32),
+                            "scale": 10.0**i * rng.standard_normal((130,), np.float32),
+                        }
+                    }
+                    for i in range(3)
+                }
+            }
+            grads = scan_params(grads) if "layers" in params["encoder"] else grads
+            updates, state = rule.update(jax.tree.map(jax.numpy.asarray, grads), state, params)
+            params = optax.apply_updates(params, updates)
+    return params
+
+
+def test_adafactor_is_optax_on_each_layer_scanned_or_not():
+    """Clipping and scaling by size are of a layer, not of the stack that it lies in."""
+    rng = np.random.default_rng(9)
+    layers = {
+        f"layers_{i}": {
+            "mlp": {
+                "kernel": 0.1**i * rng.standard_normal((130, 140), np.float32),
+                "scale": 0.1**i * rng.standard_normal((130,), np.float32),
+            }
+        }
+        for i in range(3)
+    }
+    params = {"encoder": jax.tree.map(jax.numpy.asarray, layers)}
+    ours = adafactor(10, peak=0.1, warmup=0, decay="constant", clip=None, weight_decay=0.01)
+    mask = is_decayed
+    theirs = optax.adafactor(0.1, weight_decay_rate=0.01, weight_decay_mask=mask)
+    want = stepped(theirs, params)
+    scanned = unscan_params(stepped(ours.transform, scan_params(params)))
+    for got in (stepped(ours.transform, params), scanned):
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from t5coref.nn.partition import Layout
 from t5coref.nn.scan import scan_params, unscan_params
 from t5coref.nn.t5 import T5
 from t5coref.train.batches import batches, training_examples
 from t5coref.train.loop import DATA, data_mesh
-from t5coref.train.optimizers import adamw
-from t5coref.train.step import TrainState, make_train_step
+from t5coref.train.optimizers import adafactor, adamw
+from t5coref.train.step import TrainState, make_train_step, state_shardings
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,44 @@ def test_scanned_and_recomputed_layers(model, setting, plain):
     config, symbols, features = setting
     changed = dataclasses.replace(config, scan_layers=True, remat=True)
     assert_same(plain, step(model, changed, symbols, features))
+
+
+@pytest.mark.parametrize("factory", [adamw, adafactor])
+@pytest.mark.parametrize("micro", [1, 2])
+def test_a_mesh_of_data_and_model_takes_the_same_step(model, setting, factory, micro):
+    """Everything at once: scanned, recomputed, in blocks, divided over 4 x 2 devices."""
+    config, symbols, features = setting
+    optimizer = factory(10, peak=1e-2, warmup=0)
+    params = scan_params(model.params)
+    placed = {k: v.reshape(micro, 8 // micro, -1) for k, v in features.items()}
+
+    def run(config, layout):
+        state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.transform.init(params))
+        function = make_train_step(config, optimizer, symbols, layout=layout)
+        if layout is None:
+            return jax.jit(function)(state, placed, jax.random.key(0))
+        places = state_shardings(layout, config, optimizer)
+        everywhere = layout.sharding((), ())
+        jitted = jax.jit(
+            function,
+            in_shardings=(places, layout.batch(placed), everywhere),
+            out_shardings=(places, everywhere),
+        )
+        return jitted(state, placed, jax.random.key(0))
+
+    scanned = dataclasses.replace(config, scan_layers=True)
+    sharded = dataclasses.replace(scanned, remat=True, attention_block=32)
+    mesh = jax.sharding.Mesh(np.asarray(jax.devices()).reshape(4, 2), ("data", "model"))
+    one, other = run(scanned, None), run(sharded, Layout(mesh))
+    kernel = other[0].params["encoder"]["layers"]["mlp"]["wi_0"]["kernel"]
+    assert kernel.sharding.shard_shape(kernel.shape) == (4, 1, 16)
+    (state, metrics), (state2, metrics2) = one, other
+    for name in metrics:
+        np.testing.assert_allclose(metrics[name], metrics2[name], rtol=2e-5, err_msg=name)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(state2), strict=True):
+        # Both divide by the size of the gradient: where that is all but 0, its sign decides.
+        close = np.isclose(np.asarray(a), np.asarray(b), rtol=1e-3, atol=1e-5)
+        assert close.mean() > 0.99
 
 
 def test_bfloat16(model, setting, plain):
