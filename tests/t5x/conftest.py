@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import logging
 import os
 import pathlib
 import subprocess
@@ -27,6 +28,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def plain_numerics():
+    logging.getLogger("absl").setLevel(logging.ERROR)
     before = {name: getattr(jax.config, name) for name in PLAIN}
     for name, value in PLAIN.items():
         jax.config.update(name, value)
@@ -58,6 +60,26 @@ def tiny_tasks(stories):
     sys.path.insert(0, str(HERE))
     yield importlib.import_module("tiny_tasks")
     sys.path.remove(str(HERE))
+
+
+@pytest.fixture(scope="session")
+def batch_of(tiny_tasks):
+    """Gives the model features of the first 8 training rows of a task, in its order."""
+    import seqio
+
+    from t5coref.data.features import CorefFeatureConverter
+
+    def make(task):
+        dataset = seqio.get_dataset(
+            mixture_or_task_name=task,
+            task_feature_lengths={"inputs": 48, "targets": 112, "feeds": 112},
+            dataset_split="train",
+            shuffle=False,
+            feature_converter=CorefFeatureConverter(),
+        )
+        return next(dataset.batch(8).as_numpy_iterator())
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,6 @@ def test_litbank(flan, data, t5x, tmp_path):
     model = tmp_path / "model"
     back = ["--to", "t5coref", "--format", "full-copy", "--tokenizer", str(flan), "--quiet"]
     assert cli.main(["convert", str(run / "checkpoint_6"), str(model), *back]) == 0
-    documents = [d for d in corpora.read(data / "litbank" / "conll", "litbank")]
+    documents = list(corpora.read(data / "litbank" / "conll", "litbank"))
     (predicted, *_) = Predictor(Model.load(model, format=FORMAT)).predict(documents[:1])
     assert error_of(predicted) is None
