@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+T5X_PYTHON ?= .venv-t5x/bin/python
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: help demo test test-slow check format bench clean
+.PHONY: help demo test test-slow test-t5x check format bench clean
 
 help:            ## this list
-	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/.base  ## install, train a tiny model on stories, predict unseen ones
 	$(BIN)/t5coref demo
@@ -18,6 +19,9 @@ test: $(VENV)/.dev  ## install, run the fast tests
 
 test-slow: $(VENV)/.dev  ## every test
 	$(BIN)/python -m pytest -n 2
+
+test-t5x:        ## T5X_PYTHON=PYTHON: the tests that need SeqIO and T5X (docs/t5x.md)
+	REQUIRE_T5X=1 $(T5X_PYTHON) -m pytest -n 2 tests/t5x tests/data tests/tasks tests/gin
 
 check: $(VENV)/.dev  ## lint, format, types, layout
 	$(BIN)/ruff check .
