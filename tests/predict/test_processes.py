@@ -16,7 +16,11 @@ import pytest
 from t5coref.corpora import jsonl
 
 ROOT = pathlib.Path(__file__).parents[2]
-ENV = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
+ENV = {
+    **os.environ,
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling takes longer than running
+    "PYTHONPATH": str(ROOT),
+}
 FILES, REPEATS = 4, 6
 
 
@@ -123,6 +127,14 @@ def test_processes_that_jax_knows_of(command, whole, started, tmp_path):
     assert ended(started[2]) == f"{FILES * REPEATS * 40} documents in {FILES} files: {output}\n"
     assert ended(started[3]) == ""
     assert tree(output) == whole
+
+
+def test_nothing_says_which_host_this_is(command, started, tmp_path):
+    started.append(command(tmp_path / "out", "--multihost"))
+    out, err = started[0].communicate()
+    assert (started[0].returncode, out) == (2, "")
+    assert "t5coref: error: found no TPU slice, Slurm, Open MPI or Kubernetes job to join" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.slow
