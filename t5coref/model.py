@@ -17,9 +17,10 @@ import numpy as np
 
 from t5coref import linearize, published
 from t5coref._version import __version__
+from t5coref.checkpoints import home, load
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.linearize import Linearization
-from t5coref.nn.checkpoint import grow_vocab, load_hf, save_hf
+from t5coref.nn.checkpoint import grow_vocab, save_hf
 from t5coref.nn.t5 import T5, T5Config
 from t5coref.nn.weight_files import CONFIG, CheckpointError, find, read_json
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
@@ -45,6 +46,91 @@ class Format:
             return linearize.get(self.name, tokenizer, **self.options)
         except TypeError as e:
             raise ConfigError(f"format {self.name!r} does not take these options: {e}") from None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Identity:
+    """What belongs to a model's weights, and is written beside them.
+
+    Attributes:
+      tokenizer: words to pieces.
+      format: how documents become sequences.
+      dtype: computation type, float32 or bfloat16.
+    """
+
+    tokenizer: Tokenizer
+    format: Format
+    dtype: str = "float32"
+
+    def card(self) -> dict[str, Any]:
+        """What identifies the parts."""
+        return {
+            "t5coref": __version__,
+            "format": {"name": self.format.name, "options": dict(self.format.options)},
+            "tokenizer": {
+                "symbols": list(self.tokenizer.symbols),
+                "word_rule": self.tokenizer.word_rule,
+                "fingerprint": self.tokenizer.fingerprint,
+            },
+            "dtype": self.dtype,
+        }
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the tokenizer and the card into a folder that has the weights already."""
+        self.tokenizer.save(folder)
+        weights = sorted(folder.glob("*.safetensors"))
+        card = self.card() | {"weights": {f.name: _digest(f) for f in weights}}
+        (folder / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: pathlib.Path) -> Identity:
+        """Reads what `save` wrote.
+
+        Raises:
+          MismatchError: the tokenizer there is not the one that the weights were trained with.
+        """
+        card = json.loads((folder / CARD_FILE).read_text("utf-8"))
+        saved = card["tokenizer"]
+        tokenizer = Tokenizer(folder / MODEL_FILE, saved["symbols"])
+        tokenizer = tokenizer.with_word_rule(saved["word_rule"])
+        if tokenizer.fingerprint != saved["fingerprint"]:
+            raise MismatchError(
+                f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint}; the weights "
+                f"were trained with {saved['fingerprint']}; restore its {MODEL_FILE}"
+            )
+        format = Format(card["format"]["name"], card["format"]["options"])
+        return cls(tokenizer, format, card["dtype"])
+
+    @classmethod
+    def published(
+        cls,
+        folder: pathlib.Path,
+        name: str | os.PathLike[str],
+        format: Format | str | None = None,
+    ) -> Identity:
+        """That of a published checkpoint.
+
+        Args:
+          folder: its files.
+          name: what the caller called it.
+          format: the caller's word for its linearization, where the files do not say it.
+
+        Raises:
+          ConfigError: nothing says which linearization it was trained with.
+          MismatchError: what is found contradicts itself or `format`.
+        """
+        pieces = Tokenizer(published.vocabulary(folder), ())
+        given = format.name if isinstance(format, Format) else format
+        try:
+            found = Format(*published.identify(folder, name, pieces.size, given))
+            description = read_json(folder / CONFIG)
+        except CheckpointError as e:
+            raise ConfigError(str(e)) from e
+        if not isinstance(format, Format):
+            format = found
+        tokenizer = Tokenizer(pieces.model, format.symbols).with_word_rule(published.WORD_RULE)
+        trained = description.get("dtype") or description.get("torch_dtype")
+        return cls(tokenizer, format, "bfloat16" if trained == "bfloat16" else "float32")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,18 +161,14 @@ class Model:
         """The Flax module."""
         return T5(self.config)
 
+    @property
+    def identity(self) -> Identity:
+        """Everything but the weights."""
+        return Identity(self.tokenizer, self.format, self.config.dtype)
+
     def card(self) -> dict[str, Any]:
         """What identifies the model's parts; written beside the weights and into checkpoints."""
-        return {
-            "t5coref": __version__,
-            "format": {"name": self.format.name, "options": dict(self.format.options)},
-            "tokenizer": {
-                "symbols": list(self.tokenizer.symbols),
-                "word_rule": self.tokenizer.word_rule,
-                "fingerprint": self.tokenizer.fingerprint,
-            },
-            "dtype": self.config.dtype,
-        }
+        return self.identity.card()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes a folder that `load` and transformers can read; it appears whole or not at all."""
@@ -95,10 +177,7 @@ class Model:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as tmp:
             fresh = pathlib.Path(tmp, "new")
             save_hf(fresh, self.config, self.params)
-            self.tokenizer.save(fresh)
-            weights = sorted(fresh.glob("*.safetensors"))
-            card = self.card() | {"weights": {f.name: _digest(f) for f in weights}}
-            (fresh / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+            self.identity.save(fresh)
             if target.exists():
                 target.rename(pathlib.Path(tmp, "old"))
             fresh.rename(target)
@@ -111,10 +190,11 @@ class Model:
         dtype: str | None = None,
         format: Format | str | None = None,
     ) -> Model:
-        """Reads what `save` wrote, or a published checkpoint (see `t5coref.published`).
+        """Reads what `save` or `t5coref convert` wrote, or a published checkpoint.
 
         Args:
-          folder: the model's folder, or its name on the Hugging Face hub.
+          folder: the model's folder, or its name on the Hugging Face hub; weights may be laid out
+            as T5X does it.
           dtype: computation type; None = as saved.
           format: another format or window than the saved one (the symbols must be the same); a
             name alone keeps the saved options. Published checkpoints need it only where nothing
@@ -125,56 +205,23 @@ class Model:
           MismatchError: the tokenizer is not the one that the weights were trained with.
         """
         place = _found(folder)
-        if (place / CARD_FILE).is_file():
-            return cls._load_own(place, dtype, format)
-        if (place / CONFIG).is_file():
-            return cls._load_published(place, folder, dtype, format)
+        beside = home(place)
+        if (beside / CARD_FILE).is_file():
+            identity = Identity.load(beside)
+            if not isinstance(format, Format):
+                format = Format(format or identity.format.name, identity.format.options)
+            config, params = _weights(place, dtype or identity.dtype)
+            return cls(config, params, identity.tokenizer, format)
+        if (beside / CONFIG).is_file():
+            identity = Identity.published(beside, folder, format)
+            size = identity.tokenizer.size
+            config, params = _weights(place, dtype or identity.dtype, at_least=size)
+            return cls(config, params, identity.tokenizer, identity.format)
         raise ConfigError(
             f"{folder} is no t5coref model: expected {CARD_FILE} in it, or {CONFIG} of a published "
-            "checkpoint; train one with `t5coref train`, which writes RUN/best"
+            "checkpoint; train one with `t5coref train`, which writes RUN/best, or make one of a "
+            "T5X checkpoint with `t5coref convert`"
         )
-
-    @classmethod
-    def _load_own(
-        cls, folder: pathlib.Path, dtype: str | None, format: Format | str | None
-    ) -> Model:
-        card = json.loads((folder / CARD_FILE).read_text("utf-8"))
-        saved = card["tokenizer"]
-        tokenizer = Tokenizer(folder / MODEL_FILE, saved["symbols"])
-        tokenizer = tokenizer.with_word_rule(saved["word_rule"])
-        if tokenizer.fingerprint != saved["fingerprint"]:
-            raise MismatchError(
-                f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint}; the weights "
-                f"were trained with {saved['fingerprint']}; restore its {MODEL_FILE}"
-            )
-        if not isinstance(format, Format):
-            format = Format(format or card["format"]["name"], card["format"]["options"])
-        config, params = _weights(folder, dtype or card["dtype"])
-        return cls(config, params, tokenizer, format)
-
-    @classmethod
-    def _load_published(
-        cls,
-        folder: pathlib.Path,
-        name: str | os.PathLike[str],
-        dtype: str | None,
-        format: Format | str | None,
-    ) -> Model:
-        pieces = Tokenizer(published.vocabulary(folder), ())
-        given = format.name if isinstance(format, Format) else format
-        try:
-            found = Format(*published.identify(folder, name, pieces.size, given))
-            description = read_json(folder / CONFIG)
-        except CheckpointError as e:
-            raise ConfigError(str(e)) from e
-        if not isinstance(format, Format):
-            format = found
-        trained = description.get("dtype") or description.get("torch_dtype")
-        dtype = dtype or ("bfloat16" if trained == "bfloat16" else "float32")
-        tokenizer = Tokenizer(pieces.model, format.symbols)
-        tokenizer = tokenizer.with_word_rule(published.WORD_RULE)
-        config, params = _weights(folder, dtype, at_least=tokenizer.size)
-        return cls(config, params, tokenizer, format)
 
     def fingerprint(self) -> str:
         """A digest of the card and the weights: predictions of one job must share it."""
@@ -192,10 +239,11 @@ def pretrained(
     format: Format | None = None,
     dtype: str = "float32",
 ) -> Model:
-    """A T5, T0 or Flan-T5 to be trained, from a Hugging Face folder or hub name.
+    """A T5, T0 or Flan-T5 to be trained: a Hugging Face folder or hub name, or a T5X checkpoint.
 
     Args:
-      folder: with `config.json`, weights and (unless `tokenizer` is given) `spiece.model`.
+      folder: with weights (of Hugging Face, and `config.json`, or of T5X: a `checkpoint_N` or the
+        folder that holds it) and, unless `tokenizer` is given, `spiece.model`.
       tokenizer: a SentencePiece model from elsewhere.
       word_rule: how words become pieces, `strict` or `reference`.
       format: the linearization to train.
@@ -203,7 +251,7 @@ def pretrained(
     """
     format = format or Format()
     place = _found(folder)
-    made = Tokenizer(tokenizer or place, format.symbols).with_word_rule(word_rule)
+    made = Tokenizer(tokenizer or home(place), format.symbols).with_word_rule(word_rule)
     config, params = _weights(place, dtype, at_least=made.size)
     return Model(config, params, made, format)
 
@@ -234,7 +282,7 @@ def _weights(
 ) -> tuple[T5Config, Mapping[str, Any]]:
     """The network of a folder, grown to `at_least` so many rows."""
     try:
-        config, params = load_hf(folder, dtype=dtype)
+        config, params = load(folder, dtype=dtype)
     except CheckpointError as e:
         raise ConfigError(str(e)) from e
     if config.vocab_size < at_least:

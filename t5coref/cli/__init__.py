@@ -17,7 +17,11 @@ COMMANDS = {
     "evaluate": "evaluate",
     "score": "score",
     "train": "train",
+    "t5x": "t5x",
     "linearize": "linearize",
+    "prepare": "prepare",
+    "convert": "convert",
+    "plan": "plan",
     "gin-root": "gin_root",
 }
 """Command -> module of this package with HELP, `configure(parser)` and `run(args)`."""

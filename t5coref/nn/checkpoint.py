@@ -3,13 +3,14 @@
 `NAMES` is the whole conversion. For a given config it is written out layer by layer, so whatever
 is missing, left over or of the wrong shape is known by name, in both directions. Parameters are
 float32 host arrays (numpy), read and converted one tensor at a time; place them with
-`jax.device_put`.
+`jax.device_put`. Other layouts, and conversion without holding a model in memory, are in
+`t5coref.checkpoints`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -20,9 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors.numpy import save_file
 
 from t5coref.nn.scan import scan_params, unscan_params
+from t5coref.nn.shards import SHARD_BYTES, Shards, Spec
 from t5coref.nn.stack import T5Config
 from t5coref.nn.t5 import T5
 from t5coref.nn.weight_files import (
@@ -30,6 +31,7 @@ from t5coref.nn.weight_files import (
     INDEX,
     WEIGHTS,
     CheckpointError,
+    Stored,
     find,
     open_tensors,
     read_json,
@@ -40,8 +42,13 @@ __all__ = [
     "config_from_hf",
     "config_to_hf",
     "grow_vocab",
+    "grown",
     "hf_tensors",
     "load_hf",
+    "open_hf",
+    "our_shapes",
+    "parameters",
+    "refuse_misfits",
     "save_hf",
     "scan_params",
     "unscan_params",
@@ -84,7 +91,7 @@ NAMES: tuple[tuple[str, str, bool], ...] = (
 PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "out"}
 MATRICES = ("wi", "wi_0", "wi_1", "wo")
 
-TABLE = "token_embedder/embedding"
+TABLE, HEAD = "token_embedder/embedding", "decoder/logits_dense/kernel"
 
 TABLE_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 """Copies of `shared.weight` in older files; so is `lm_head.weight` where the head is tied. They
@@ -194,30 +201,55 @@ def load_hf(
         CheckpointError: no such folder or name, or tensors that are missing, left over, of the
             wrong shape, or copies that differ; all are named.
     """
-    folder = find(folder_or_hub_name)
+    config, tensors = open_hf(find(folder_or_hub_name), dtype=dtype)
+    params = parameters(tensors)
+    return (config, params) if vocab_size is None else grow_vocab(config, params, vocab_size)
+
+
+def open_hf(folder: Path, *, dtype: str = "float32") -> tuple[T5Config, dict[str, Stored]]:
+    """The tensors of a Hugging Face folder by our paths and in our orientation, none of them read.
+
+    Raises:
+        CheckpointError: as `load_hf`; copies of the table are compared when the table is read.
+    """
     config = config_from_hf(read_json(folder / CONFIG), dtype=dtype)
     wanted = hf_tensors(config)
+    found = open_tensors(folder)
     table_copies = [*TABLE_COPIES, *["lm_head.weight"] * config.logits_via_embedding]
-    flat: dict[str, np.ndarray] = {}
-    with contextlib.ExitStack() as stack:
-        found = open_tensors(folder, stack)
-        copies = {name: found.pop(name) for name in table_copies if name in found}
-        if copies:
-            found.setdefault("shared.weight", next(iter(copies.values())))
-        for name in NEVER_USED:
-            found.pop(name, None)
-        _refuse(folder, wanted, {name: stored.shape for name, stored in found.items()})
-        for name, tensor in wanted.items():
-            values = found[name].read()
-            flat[tensor.path] = np.ascontiguousarray(values.T) if tensor.transpose else values
+    copies = {name: found.pop(name) for name in table_copies if name in found}
+    if copies:
+        found.setdefault("shared.weight", next(iter(copies.values())))
+    for name in NEVER_USED:
+        found.pop(name, None)
+    shapes = {name: stored.shape for name, stored in found.items()}
+    refuse_misfits(folder, {name: tensor.shape for name, tensor in wanted.items()}, shapes)
+
+    def read_table() -> np.ndarray:
+        values = found["shared.weight"].read()
         for name, copy in copies.items():
-            if not np.array_equal(copy.read(), flat[TABLE]):
+            if not np.array_equal(copy.read(), values):
                 raise CheckpointError(
                     f"{folder}: expected {name} to equal the shared table, it differs; if the "
                     "head is its own, set tie_word_embeddings to false in config.json"
                 )
-    params = unflatten_dict(flat, sep="/")
-    return (config, params) if vocab_size is None else grow_vocab(config, params, vocab_size)
+        return values
+
+    tensors = {
+        tensor.path: _turned(found[name]) if tensor.transpose else found[name]
+        for name, tensor in wanted.items()
+    }
+    tensors[TABLE] = tensors[TABLE]._replace(read=read_table)
+    return config, tensors
+
+
+def parameters(tensors: Mapping[str, Stored]) -> Params:
+    """Reads tensors into a tree of float32 arrays."""
+    flat = {path: np.ascontiguousarray(t.read(), np.float32) for path, t in tensors.items()}
+    return unflatten_dict(flat, sep="/")
+
+
+def _turned(stored: Stored) -> Stored:
+    return Stored(stored.shape[::-1], stored.dtype, lambda: stored.read().T)
 
 
 def save_hf(
@@ -225,7 +257,7 @@ def save_hf(
     config: T5Config,
     params: Mapping[str, Any],
     *,
-    max_shard_bytes: int = 5 * 10**9,
+    max_shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Writes float32 `model.safetensors` (or shards and index) and `config.json` for transformers.
 
@@ -235,54 +267,29 @@ def save_hf(
     description = json.dumps(config_to_hf(config), indent=2) + "\n"
     flat = _flat(unscan_params(params) if config.scan_layers else params)
     wanted = hf_tensors(config)
-    ours = {tensor.path: name for name, tensor in wanted.items()}
-    shapes = {path: np.shape(leaf) for path, leaf in flat.items()}
-    turned = [t._replace(shape=t.shape[::-1]) if t.transpose else t for t in wanted.values()]
-    _refuse("params", {t.path: t for t in turned}, shapes)
-    shards: list[list[str]] = [[]]
-    room = max_shard_bytes
-    for path in ours:
-        size = 4 * int(np.prod(shapes[path]))
-        if shards[-1] and size > room:
-            shards.append([])
-            room = max_shard_bytes
-        shards[-1].append(path)
-        room -= size
-
+    refuse_misfits("params", our_shapes(wanted), {p: np.shape(leaf) for p, leaf in flat.items()})
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (WEIGHTS, INDEX):
         (folder / stale).unlink(missing_ok=True)
-    index = {}
-    for i, paths in enumerate(shards):
-        single = len(shards) == 1
-        file = WEIGHTS if single else f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
-        tensors = {}
-        for path in paths:
-            values = np.asarray(flat[path], np.float32)
-            values = values.T if wanted[ours[path]].transpose else values
-            tensors[ours[path]] = np.ascontiguousarray(values)
-            index[ours[path]] = file
-        save_file(tensors, folder / file, metadata={"format": "pt"})
-    if len(shards) > 1:
-        total = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
-        content = {"metadata": {"total_size": total}, "weight_map": index}
-        (folder / INDEX).write_text(json.dumps(content, indent=2) + "\n")
+    float32 = np.dtype(np.float32)
+    specs = {name: Spec(tensor.shape, float32) for name, tensor in wanted.items()}
+    shards = Shards(folder, specs, max_shard_bytes=max_shard_bytes)
+    for name, tensor in wanted.items():
+        values = np.asarray(flat[tensor.path])
+        shards.write(name, values.T if tensor.transpose else values)
+    shards.close()
     (folder / CONFIG).write_text(description)
 
 
 def hf_tensors(config: T5Config) -> dict[str, Tensor]:
     """Every tensor of a Hugging Face checkpoint of this model, by its name there."""
     # All layers of a stack are alike: the shapes of a model with one layer say them all.
-    single = dataclasses.replace(
-        config, num_encoder_layers=1, num_decoder_layers=1, scan_layers=False, remat=False
+    shapes = _shapes(
+        dataclasses.replace(
+            config, num_encoder_layers=1, num_decoder_layers=1, scan_layers=False, remat=False
+        )
     )
-    token = jax.ShapeDtypeStruct((1, 1), jnp.int32)
-    variables = jax.eval_shape(
-        lambda *tokens: T5(single).init(jax.random.key(0), *tokens, enable_dropout=False),
-        *(token,) * 3,
-    )
-    shapes = {path: leaf.shape for path, leaf in _flat(variables["params"]).items()}
     layers = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
     tensors = {}
     for theirs, ours, transpose in NAMES:
@@ -297,6 +304,22 @@ def hf_tensors(config: T5Config) -> dict[str, Tensor]:
                         shape = shape[::-1] if transpose else shape
                         tensors[theirs.format(i=i, p=p, w=w)] = Tensor(path, shape, transpose)
     return tensors
+
+
+@functools.lru_cache(maxsize=8)
+def _shapes(config: T5Config) -> Mapping[str, tuple[int, ...]]:
+    """The shapes of the network's parameters by their paths; tracing it takes a while."""
+    token = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    variables = jax.eval_shape(
+        lambda *tokens: T5(config).init(jax.random.key(0), *tokens, enable_dropout=False),
+        *(token,) * 3,
+    )
+    return {path: leaf.shape for path, leaf in _flat(variables["params"]).items()}
+
+
+def our_shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shapes of `hf_tensors` by our paths and in our orientation."""
+    return {t.path: t.shape[::-1] if t.transpose else t.shape for t in tensors.values()}
 
 
 def grow_vocab(
@@ -317,15 +340,24 @@ def grow_vocab(
             "rows are added, never dropped"
         )
     flat = _flat(params)
-    for stream, (path, axis) in enumerate(((TABLE, 0), ("decoder/logits_dense/kernel", 1))):
+    for path in (TABLE, HEAD):
         if path in flat:
-            old = np.moveaxis(np.asarray(flat[path], np.float32), axis, 0)
-            noise = np.random.default_rng((seed, stream)).standard_normal(
-                (vocab_size - len(old), old.shape[1]), np.float32
-            )
-            new = old.mean(axis=0, keepdims=True) + old.std(axis=0, keepdims=True) * noise
-            flat[path] = np.ascontiguousarray(np.moveaxis(np.concatenate([old, new]), 0, axis))
+            flat[path] = grown(path, np.asarray(flat[path], np.float32), vocab_size, seed=seed)
     return dataclasses.replace(config, vocab_size=vocab_size), unflatten_dict(flat, sep="/")
+
+
+def grown(path: str, old: np.ndarray, vocab_size: int, *, seed: int = 0) -> np.ndarray:
+    """The table or the head, whichever `path` names, with as many rows or columns (see above)."""
+    axis = {TABLE: 0, HEAD: 1}[path]
+    rows = np.ascontiguousarray(np.moveaxis(old, axis, 0))  # sums depend on the layout
+    wide = rows.astype(np.float32, copy=False)
+    rng = np.random.default_rng((seed, axis))
+    new = rng.standard_normal((vocab_size - len(rows), rows.shape[1]), np.float32)
+    new = wide.mean(axis=0, keepdims=True) + wide.std(axis=0, keepdims=True) * new
+    del wide
+    both = np.empty((vocab_size, rows.shape[1]), rows.dtype)
+    both[: len(rows)], both[len(rows) :] = rows, new
+    return np.ascontiguousarray(np.moveaxis(both, 0, axis))
 
 
 def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -333,14 +365,20 @@ def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
     return dict(flatten_dict(dict(params), sep="/"))
 
 
-def _refuse(place: object, wanted: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
-    """Raises unless `found` (name -> shape) has the `wanted` names and shapes exactly."""
+def refuse_misfits(
+    place: object, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Compares the shapes that were `found` with those `wanted`, both by name.
+
+    Raises:
+        CheckpointError: names or shapes differ; all are named.
+    """
     missing = sorted(wanted.keys() - found.keys())
     unused = sorted(found.keys() - wanted.keys())
     wrong = [
-        f"{name}: expected {tensor.shape}, got {tuple(found[name])}"
-        for name, tensor in wanted.items()
-        if name in found and tuple(found[name]) != tuple(tensor.shape)
+        f"{name}: expected {tuple(shape)}, got {tuple(found[name])}"
+        for name, shape in wanted.items()
+        if name in found and tuple(found[name]) != tuple(shape)
     ]
     problems = [
         f"{what}: {names}"

@@ -1,13 +1,12 @@
 """The files of a Hugging Face checkpoint: where they are, and the tensors in them.
 
 Weights lie in `model.safetensors` or, in older checkpoints, in `pytorch_model.bin`, each of them
-whole or in shards that an index names. Tensors are read one at a time; only PyTorch's files need
-torch.
+whole or in shards that an index names. Tensors are read one at a time, in the type that the file
+has; only PyTorch's files need torch.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -17,13 +16,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ml_dtypes  # noqa: F401  teaches numpy the bfloat16 of safetensors
+import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TORCH_WEIGHTS, TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+LAYOUTS = (WEIGHTS, INDEX), (TORCH_WEIGHTS, TORCH_INDEX)
 CONFIG = "config.json"
+
+FLOATS = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+}
+"""Types of tensors as safetensors calls them."""
 
 SMALL_FILES = ("*.json", "spiece.model")
 """What is fetched from the hub beside weights: the configuration and the tokenizer."""
@@ -34,14 +42,16 @@ class CheckpointError(ValueError):
 
 
 class Stored(NamedTuple):
-    """A tensor in a file.
+    """A tensor in a file, not read yet.
 
     Attributes:
-      shape: its shape there.
-      read: loads it as a float32 array.
+      shape: its shape.
+      dtype: its type, a kind of float.
+      read: loads it; each call reads the file again.
     """
 
     shape: tuple[int, ...]
+    dtype: np.dtype
     read: Callable[[], np.ndarray]
 
 
@@ -98,23 +108,27 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def open_tensors(folder: Path, stack: contextlib.ExitStack) -> dict[str, Stored]:
-    """The tensors of a folder by name; `stack` closes the files.
+def open_tensors(folder: Path) -> dict[str, Stored]:
+    """The tensors of a folder by name.
 
     Raises:
-        CheckpointError: files are missing or damaged, or need torch.
+        CheckpointError: files are missing or damaged, need torch, or hold other types than floats.
     """
     found: dict[str, Stored] = {}
     for path in _weight_files(folder):
-        found |= _from_safetensors(path, stack) if path.suffix != ".bin" else _from_torch(path)
+        found |= _from_safetensors(path) if path.suffix != ".bin" else _from_torch(path)
     return found
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether the folder itself holds weights in one of Hugging Face's layouts."""
+    return any((folder / file).exists() for layout in LAYOUTS for file in layout)
+
+
 def _weight_files(folder: Path) -> list[Path]:
-    layouts = (WEIGHTS, INDEX), (TORCH_WEIGHTS, TORCH_INDEX)
     whole, index = next(
-        (layout for layout in layouts if any((folder / file).exists() for file in layout)),
-        layouts[0],
+        (layout for layout in LAYOUTS if any((folder / file).exists() for file in layout)),
+        LAYOUTS[0],
     )
     names = [whole]
     if (folder / index).exists():
@@ -131,19 +145,35 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _from_safetensors(path: Path, stack: contextlib.ExitStack) -> dict[str, Stored]:
+def _from_safetensors(path: Path) -> dict[str, Stored]:
     try:
-        file = stack.enter_context(safe_open(path, framework="np"))
+        with safe_open(path, framework="np"):  # it checks the header against the file
+            pass
     except SafetensorError as e:
         raise CheckpointError(f"{path}: not safetensors ({e}); fetch the file again") from e
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    others = {name: t["dtype"] for name, t in header.items() if t["dtype"] not in FLOATS}
+    if others:
+        raise _no_floats(path, others)
 
-    def read(name: str) -> np.ndarray:
-        return file.get_tensor(name).astype(np.float32)
+    def read(start: int, end: int, dtype: np.dtype, shape: list[int]) -> np.ndarray:
+        # Read and not mapped: mapped pages would count as this process's memory until it ends.
+        with path.open("rb") as file:
+            file.seek(8 + length + start)
+            return np.fromfile(file, np.uint8, end - start).view(dtype).reshape(shape)
 
-    return {
-        name: Stored(tuple(file.get_slice(name).get_shape()), functools.partial(read, name))
-        for name in file.keys()  # noqa: SIM118
-    }
+    found = {}
+    for name, tensor in header.items():
+        dtype, shape = FLOATS[tensor["dtype"]], tensor["shape"]
+        found[name] = Stored(
+            tuple(shape),
+            dtype,
+            functools.partial(read, *tensor["data_offsets"], dtype, shape),
+        )
+    return found
 
 
 def _from_torch(path: Path) -> dict[str, Stored]:
@@ -169,10 +199,30 @@ def _from_torch(path: Path) -> dict[str, Stored]:
     ):
         raise CheckpointError(f"{path}: expected a mapping of names to tensors")
 
+    floats = {
+        torch.float64: FLOATS["F64"],
+        torch.float32: FLOATS["F32"],
+        torch.float16: FLOATS["F16"],
+        torch.bfloat16: FLOATS["BF16"],
+    }
+    others = {name: str(t.dtype) for name, t in tensors.items() if t.dtype not in floats}
+    if others:
+        raise _no_floats(path, others)
+
     def read(tensor: Any) -> np.ndarray:
-        return np.array(tensor.detach().float().numpy())
+        # numpy has no bfloat16 of its own: the bits are copied, and named afterwards.
+        bits = tensor.detach().contiguous().view(torch.uint8).numpy()
+        return np.array(bits).view(floats[tensor.dtype])
 
     return {
-        name: Stored(tuple(tensor.shape), functools.partial(read, tensor))
+        name: Stored(tuple(tensor.shape), floats[tensor.dtype], functools.partial(read, tensor))
         for name, tensor in tensors.items()
     }
+
+
+def _no_floats(path: Path, others: Mapping[str, str]) -> CheckpointError:
+    shown = [f"{name}: {dtype}" for name, dtype in sorted(others.items())]
+    return CheckpointError(
+        f"{path}: expected floats of 16, 32 or 64 bits, got {shown}; "
+        "give the checkpoint before it was quantized"
+    )
