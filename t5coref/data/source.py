@@ -14,7 +14,7 @@ import tensorflow as tf
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.data import places, records
-from t5coref.data.manifest import MANIFEST
+from t5coref.data.manifest import MANIFEST, Split
 from t5coref.data.recipe import Recipe, Setup
 from t5coref.data.rows import Row, rows_of
 from t5coref.data.settings import DATA, PREPARED
@@ -50,14 +50,15 @@ class CorefSource(seqio.DataSource):
     @property
     def supports_arbitrary_sharding(self) -> bool:
         """Documents from files can be shared out as one likes; records by their shards."""
-        return self.recipe.folder() is None
+        return self.recipe.setup().manifest is None
 
     def list_shards(self, split: str) -> Sequence[str]:
         """Files of records; for files of documents the names of equal parts."""
         setup = self.recipe.setup()
-        if setup.manifest is None:
+        stored = self._stored(setup, split)
+        if stored is None or setup.folder is None:
             return [f"{split}-{i:02d}-of-{PARTS}" for i in range(PARTS)]
-        return self._prepared(setup, split)
+        return [places.join(setup.folder, shard.file) for shard in stored.shards]
 
     def get_dataset(
         self,
@@ -75,7 +76,7 @@ class CorefSource(seqio.DataSource):
         del unused
         setup = self.recipe.setup()
         if setup.manifest is not None:
-            files = self._prepared(setup, split)
+            files = self.list_shards(split)
             reader = records.file_source({split: files}, self.recipe.feed_rank)
             return reader.get_dataset(split, shuffle, seed, shard_info)
         index, parts = (shard_info.index, shard_info.num_shards) if shard_info else (0, 1)
@@ -88,15 +89,14 @@ class CorefSource(seqio.DataSource):
     def num_input_examples(self, split: str) -> int:
         """How many rows a split has."""
         setup = self.recipe.setup()
-        if setup.manifest is not None and split in setup.manifest.splits:
-            return setup.manifest.splits[split].examples
-        return len(self.rows(split))
+        stored = self._stored(setup, split)
+        return len(self.rows(split)) if stored is None else stored.examples
 
     def num_documents(self, split: str) -> int:
         """How many documents with rows a split has."""
         setup = self.recipe.setup()
-        if setup.manifest is not None and split in setup.manifest.splits:
-            return setup.manifest.splits[split].documents
+        if (stored := self._stored(setup, split)) is not None:
+            return stored.documents
         return sum(int(row["turn"]) == 0 for row in self.rows(split))
 
     def rows(self, split: str, index: int = 0, parts: int = 1) -> list[Row]:
@@ -125,21 +125,22 @@ class CorefSource(seqio.DataSource):
         try:
             return list(self.recipe.files[split].read(self.recipe.corpus, now.data))
         except ConfigError as error:
-            prepared = f" and no {MANIFEST} in {places.join(now.prepared, name)}" if now.prepared \
-                else ""  # fmt: skip
+            unprepared = ""
+            if now.prepared is not None:
+                unprepared = f" and no {places.join(now.prepared, name, MANIFEST)}"
             raise ConfigError(
-                f"task {name!r}, split {split!r}: {error}{prepared}; put the corpus there "
+                f"task {name!r}, split {split!r}: {error}{unprepared}; put the corpus there "
                 f"(docs/seqio.md, Corpora), set {DATA} to the folder that holds it, or set "
                 f"{PREPARED} to what `t5coref prepare` wrote"
             ) from None
 
-    def _prepared(self, setup: Setup, split: str) -> list[str]:
-        assert setup.manifest is not None
-        assert setup.folder is not None
+    def _stored(self, setup: Setup, split: str) -> Split | None:
+        """What the prepared data says of a split; None where the task runs from its files."""
+        if setup.manifest is None:
+            return None
         if split not in setup.manifest.splits:
             raise MismatchError(
                 f"{setup.folder} has no split {split!r}; it has "
                 f"{', '.join(setup.manifest.splits)}; prepare it, too"
             )
-        folder = setup.folder
-        return [places.join(folder, s.file) for s in setup.manifest.splits[split].shards]
+        return setup.manifest.splits[split]

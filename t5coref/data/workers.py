@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import importlib.metadata
 import multiprocessing
 import multiprocessing.connection
@@ -11,6 +10,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,6 @@ class Job:
     def manifest(self, splits: Mapping[str, Split]) -> Manifest:
         """The manifest of some splits."""
         tokenizer = self.tokenizer()
-        packages = ("numpy", "sentencepiece", "tensorflow")
         return Manifest(
             corpus=self.corpus,
             format=self.linearization,
@@ -74,8 +74,10 @@ class Job:
             tokenizer=tokenizer.fingerprint,
             word_rule=self.word_rule,
             feed_rank=feed_rank(self.linearization),
-            versions={"t5coref": __version__}
-            | {name: importlib.metadata.version(name) for name in packages},
+            versions={
+                "t5coref": __version__,
+                "sentencepiece": importlib.metadata.version("sentencepiece"),
+            },
             splits=splits,
         )
 
@@ -85,13 +87,13 @@ class Pool:
 
     def __init__(self, job: Job, workers: int):
         self._job, self._workers = job, workers
-        self._executor: concurrent.futures.ProcessPoolExecutor | None = None
+        self._executor: ProcessPoolExecutor | None = None
         self._format = job.format()  # refuses what cannot work before anything is written
 
     def __enter__(self) -> Pool:
         if self._workers > 1:
             # Not forked: TensorFlow has threads by then.
-            self._executor = concurrent.futures.ProcessPoolExecutor(
+            self._executor = ProcessPoolExecutor(
                 self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
@@ -111,15 +113,23 @@ class Pool:
             for k, lines in chunks:
                 yield k, len(lines), _rows(self._format, lines)
             return
-        waiting: collections.deque[tuple[int, int, concurrent.futures.Future[list[Row]]]]
-        waiting = collections.deque()
+        waiting: collections.deque[tuple[int, int, Future[list[Row]]]] = collections.deque()
         for k, lines in chunks:
             waiting.append((k, len(lines), self._executor.submit(_work, lines)))
             if len(waiting) > AHEAD * self._workers:
-                first, given, future = waiting.popleft()
-                yield first, given, future.result()
-        for first, given, future in waiting:
-            yield first, given, future.result()
+                yield _result(*waiting.popleft())
+        for found in waiting:
+            yield _result(*found)
+
+
+def _result(shard: int, documents: int, future: Future[list[Row]]) -> tuple[int, int, list[Row]]:
+    try:
+        return shard, documents, future.result()
+    except BrokenProcessPool:
+        raise ConfigError(
+            "a worker process was ended from outside, by a lack of memory perhaps; start again "
+            "with fewer workers: finished shards are kept"
+        ) from None
 
 
 _format: Linearization | None = None  # of a worker process

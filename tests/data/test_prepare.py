@@ -256,3 +256,25 @@ def test_nothing_temporary_is_left(tmp_path, job, splits):
     assert names == {MANIFEST, MODEL_FILE} | {
         f"{split}.tfrecord-0000{k}-of-00002" for split in splits for k in range(2)
     }
+
+
+def test_paths_that_name_their_file_system_go_through_tensorflow(tmp_path, job, splits):
+    prepare(str(tmp_path / "local"), job, splits, shards=2)
+    folder = f"file://{tmp_path}/named"
+    prepare(folder, job, splits, shards=2)
+    prepare(folder, job, splits, shards=2)
+    assert content(tmp_path / "named") == content(tmp_path / "local")
+    assert [problem for _, problem in verify(folder)] == [None] * 5
+
+
+def test_a_worker_that_is_killed_is_explained(tmp_path, job, splits, monkeypatch):
+    from t5coref.data import workers
+
+    monkeypatch.setattr(workers, "_start_worker", _end)
+    with pytest.raises(ConfigError, match="fewer workers"):
+        prepare(str(tmp_path), job, splits, workers=2)
+
+
+def _end(job):
+    del job
+    os._exit(9)

@@ -65,6 +65,16 @@ def test_neither_corpus_nor_tokenizer_are_needed(task, prepared, monkeypatch):
     assert task_vocabulary(made).vocab_size == task_linearization(made).tokenizer.size
 
 
+def test_they_may_lie_in_another_file_system(task, prepared, monkeypatch):
+    folder = prepared()
+    made = task()
+    local = rows(made, "train")
+    monkeypatch.setenv("T5COREF_PREPARED", f"file://{folder.parent}")
+    monkeypatch.delenv("T5COREF_TOKENIZER")
+    assert made.source.list_shards("train")[0].startswith("file://")
+    assert rows(made, "train").keys() == local.keys()
+
+
 def test_options_are_those_of_the_data(task, prepared):
     prepared(window=12)
     made = task()
