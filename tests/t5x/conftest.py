@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import logging
 import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import jax
 import pytest
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
+FAST_COMPILER = "--xla_backend_optimization_level=0"
 PLAIN = {"jax_numpy_dtype_promotion": "standard", "jax_numpy_rank_promotion": "allow"}
 """T5X counts on jax's defaults."""
 
@@ -116,31 +119,35 @@ def make_model(tiny_tasks, config):
 
 
 @pytest.fixture(scope="session")
-def t5x(stories):
+def t5x(stories, tmp_path_factory):
     """Runs one of T5X's programs as users do; returns what it said."""
+    logs = tmp_path_factory.mktemp("logs")
+    count = itertools.count()
 
-    def start(program, *flags, devices=1, wait=True, environment=None):
+    def start(program, *flags, devices=1, until=None):
+        """`until` is called again and again, and the program killed when it is true."""
         command = [sys.executable, "-m", "t5coref", "t5x", program, *flags]
         given = os.environ | {
             "JAX_NUMPY_DTYPE_PROMOTION": "standard",
             "JAX_NUMPY_RANK_PROMOTION": "allow",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {FAST_COMPILER}",
             "PYTHONPATH": str(HERE),
             "TINY_TASKS": str(stories),
-            **(environment or {}),
         }
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=given,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        if not wait:
-            return process
-        said, _ = process.communicate(timeout=3000)
-        assert process.returncode == 0, said[-6000:]
-        return said
+        log = logs / f"{next(count)}-{program}.txt"
+        with log.open("wb") as said:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=given, stdout=said, stderr=subprocess.STDOUT
+            )
+            try:
+                while process.poll() is None and not (until and until()):
+                    time.sleep(0.01)
+            finally:
+                killed = process.poll() is None
+                process.kill()
+                process.wait()
+        text = log.read_text("utf-8", "replace")
+        assert killed if until else process.returncode == 0, text[-6000:]
+        return text
 
     return start
