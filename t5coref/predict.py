@@ -247,7 +247,8 @@ class Predictor:
 
     def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Answer]:
         copies = self._mesh.shape[DATA]
-        rows = min(self.batch_size, max(copies, 1 << (len(turns) - 1).bit_length()))
+        needed = 1 << (len(turns) - 1).bit_length()
+        rows = min(self.batch_size, math.ceil(needed / copies) * copies)
         budget = math.ceil(self.target_ratio * width)
         # What is forced must leave room for the rest of the source; where it would not, it comes
         # on top, in a length that other batches share.
@@ -291,7 +292,7 @@ class Predictor:
             for path, names in abstract.axes.items()
             if path[-1] == "kernel"
         }
-        shapes = jax.eval_shape(lambda: prepared)
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), prepared)
         axes = AbstractParameters(shapes, {**abstract.axes, **turned})
         return jax.device_put(prepared, self._layout.parameters(axes))
 

@@ -134,6 +134,12 @@ def test_devices_share_the_rows(model, predicted, stories):
         assert_same(found.annotation, wanted.annotation)
 
 
+def test_a_number_of_devices_that_is_no_power_of_two(model, predicted, stories):
+    three = Predictor(model, batch_size=6, devices=jax.devices()[:3])
+    for found, wanted in zip(three.predict(stories[1:5]), predicted[1:5], strict=True):
+        assert_same(found.annotation, wanted.annotation)
+
+
 @pytest.mark.parametrize("shared_by", [2, 4])
 def test_devices_share_the_weights(model, predicted, stories, shared_by):
     divided = Predictor(model, batch_size=4, devices=jax.devices()[:4], model_parallel=shared_by)
