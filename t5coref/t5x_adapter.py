@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from flax.core import freeze, unfreeze
 from jax.experimental import pjit
 
 # jestimator 0.3.3, which T5X's optimizers import, still takes this name from there.
 if not hasattr(pjit, "PartitionSpec"):
-    pjit.PartitionSpec = jax.sharding.PartitionSpec
+    pjit.PartitionSpec = jax.sharding.PartitionSpec  # pyright: ignore[reportAttributeAccessIssue]
 
 import seqio
-from t5x import decoding, losses, models, optimizers, partitioning
+from t5x import checkpoints, decoding, losses, models, optimizers, partitioning
 
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.rules import Rules
@@ -39,6 +42,36 @@ from t5coref.nn.partition import Layout
 from t5coref.nn.scan import unscan_params
 from t5coref.nn.t5 import T5
 from t5coref.train.optimizers import OptimizerFactory
+
+
+def _own_place_only(restore: Callable[..., Any]) -> Callable[..., Any]:
+    """Leaves the place in the data alone that checkpoints of other runs have, or do not have.
+
+    T5X otherwise asks for it wherever it restores, if a run saves its own: a converted checkpoint
+    would be refused, and another run's would begin the data at a place of other data.
+    """
+
+    def path_of(place: Any) -> str:
+        text = os.fspath(place).rstrip("/")
+        return text if "://" in text else os.path.realpath(text)
+
+    @functools.wraps(restore)
+    def restore_own(self, step=None, path=None, *args, **kwargs):
+        before = self._should_write_dataset_ckpt
+        if path is not None and os.path.dirname(path_of(path)) != path_of(self.directory):
+            self._should_write_dataset_ckpt = False
+        try:
+            return restore(self, step, path, *args, **kwargs)
+        finally:
+            self._should_write_dataset_ckpt = before
+
+    return restore_own
+
+
+# T5X compares the classes that save and restore, so that a subclass of ours is refused.
+checkpoints.OrbaxCheckpointManagerInterface.restore = _own_place_only(
+    checkpoints.OrbaxCheckpointManagerInterface.restore
+)
 
 Found = tuple[jax.Array, jax.Array]
 """What T5X wants of a search: int32 `[B, K, T]` and float32 scores `[B, K]`, the best one last."""
@@ -121,7 +154,7 @@ class CorefModel(models.EncoderDecoderModel):
         del input_types
         names = ("encoder_input_tokens", "decoder_input_tokens", "decoder_target_tokens")
         tokens = [jnp.ones(input_shapes[name], jnp.int32) for name in names]
-        return flax.core.freeze(self.module.init(rng, *tokens, enable_dropout=False))
+        return freeze(self.module.init(rng, *tokens, enable_dropout=False))
 
     def loss_fn(
         self,
@@ -199,7 +232,7 @@ class CorefModel(models.EncoderDecoderModel):
         tables = Tables.of(self._rules)
         symbols = None if tables.literal else tables.ids
 
-        params = flax.core.unfreeze(params)
+        params = unfreeze(params)
         encoded = self.module.apply(
             {"params": params}, sources, enable_dropout=False, method="encode"
         )
@@ -263,7 +296,7 @@ class CorefModel(models.EncoderDecoderModel):
         tokens = batch["decoder_target_tokens"]
         if self._columns is None:
             return tokens
-        outside = len(self._rules.scored_ids)
+        outside = len(self._rules.scored_ids or ())
         columns = jnp.asarray(self._columns).at[tokens].get(mode="fill", fill_value=outside)
         return jnp.where(batch["decoder_loss_weights"] > 0, columns, 0)
 
@@ -365,9 +398,7 @@ def local_optimizer(factory: OptimizerFactory, total_steps: int) -> optimizers.O
     return optimizers.OptaxWrapper(factory(total_steps).transform)
 
 
-def local_learning_rate(
-    factory: OptimizerFactory, total_steps: int
-) -> Callable[[jax.Array], jax.Array]:
+def local_learning_rate(factory: OptimizerFactory, total_steps: int) -> optax.Schedule:
     """The learning rates of `local_optimizer`, for T5X's trainer to report."""
     return factory(total_steps).learning_rate
 
@@ -401,7 +432,7 @@ def _columns(rules: Rules) -> np.ndarray | None:
     return columns
 
 
-def _layer_by_layer(module: T5, params: dict[str, Any]) -> tuple[T5, dict[str, Any]]:
+def _layer_by_layer(module: Any, params: dict[str, Any]) -> tuple[T5, dict[str, Any]]:
     """The decoder unscanned: scanned layers copy the cache at each step."""
     if not module.config.scan_layers:
         return module, params
