@@ -304,6 +304,8 @@ def _divided(layout: Layout) -> Any:
     """`decode_batch` for parameters that lie on several devices each."""
 
     # A jitted function remembers what it was traced for: each layout needs its own.
+    plain: Any = decode_batch
+
     @functools.partial(
         jax.jit,
         static_argnames=("network", "max_steps", "search"),
@@ -311,9 +313,7 @@ def _divided(layout: Layout) -> Any:
     )
     def decode(network, params, tables, rows, memory, max_steps, search):
         with layout.traced():
-            return decode_batch.__wrapped__(
-                network, params, tables, rows, memory, max_steps, search
-            )
+            return plain.__wrapped__(network, params, tables, rows, memory, max_steps, search)
 
     return decode
 
