@@ -6,7 +6,6 @@ the vocabulary), S source pieces, T steps, L slots of the cache.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -166,7 +165,7 @@ def rounds(
         for i, k in enumerate(drafts):
             loop = jax.lax.while_loop(
                 lambda loop, i=i: going(loop) & (chosen(loop) == i),
-                functools.partial(call, k=k),
+                lambda loop, k=k: call(loop, k),
                 loop,
             )
         return loop
