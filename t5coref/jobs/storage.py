@@ -208,10 +208,12 @@ class _RemoteFolder:
             return list(pool.map(lambda name: self._fs.cat_file(self._inside(name)), names))
 
     def write(self, name: str, content: bytes) -> None:
-        self._fs.pipe_file(self._inside(name), content)
+        with self._writing(name):
+            self._fs.pipe_file(self._inside(name), content)
 
     def publish(self, file: pathlib.Path, name: str) -> None:
-        self._fs.put_file(str(file), self._inside(name))
+        with self._writing(name):
+            self._fs.put_file(str(file), self._inside(name))
         file.unlink()
 
     def names(self, under: str = "") -> set[str]:
@@ -229,6 +231,16 @@ class _RemoteFolder:
     def scratch(self, job: str) -> pathlib.Path:
         digest = hashlib.sha256(f"{self._url} {job}".encode()).hexdigest()[:16]
         return (cache_folder("jobs") or pathlib.Path(tempfile.gettempdir(), "t5coref")) / digest
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each store has its own
+            raise ConfigError(
+                f"cannot write {self.name(name)}: {type(error).__name__}: {error}; is there such a "
+                "bucket, and may you write to it?"
+            ) from error
 
     def _inside(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

@@ -180,6 +180,15 @@ def test_stores_that_cannot_be_reached(tmp_path, monkeypatch):
         storage.open_folder(str(tmp_path / "file"))
 
 
+def test_buckets_that_are_not_there(monkeypatch):
+    def refuse(self, path, value, **options):
+        raise FileNotFoundError(2, "No such bucket")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "pipe_file", refuse)
+    with pytest.raises(ConfigError, match=r"cannot write memory://bucket/out/x: FileNotFoundError"):
+        storage.open_folder("memory://bucket/out").write("x", b"")
+
+
 def test_local_names(tmp_path, monkeypatch):
     with gzip.open(tmp_path / "[odd].txt.gz", "wt") as file:
         file.write("x")
