@@ -116,7 +116,7 @@ def transfer(
 ) -> Summary:
     """Writes a checkpoint anew; the destination appears whole or not at all.
 
-    Memory is needed for the largest tensor, in the source's layout, about twice.
+    One tensor is in memory at a time; of a stack that the source keeps in one piece, all layers.
 
     Args:
         source: what to copy.
@@ -139,6 +139,8 @@ def transfer(
     if layout.t5x is None and (scan or step is not None):
         option = "scanned layers" if scan else "a step"
         raise CheckpointError(f"the layout {layout.title} has no {option}; expected one of T5X's")
+    if step is not None and step < 0:
+        raise CheckpointError(f"expected a step from 0 on, got {step}")
     place = Path(destination).absolute()
     if place.resolve() in source.folder.resolve().parents:
         raise CheckpointError(f"{destination} contains the source; give a folder outside it")

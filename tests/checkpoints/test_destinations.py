@@ -101,3 +101,5 @@ def test_options_that_a_layout_does_not_have(folder, tmp_path):
     for options, word in (({"scan": True}, "scanned layers"), ({"step": 3}, "a step")):
         with pytest.raises(CheckpointError, match=f"Hugging Face has no {word}"):
             transfer(open_checkpoint(folder), tmp_path / "out", HUGGING_FACE, **options)
+    with pytest.raises(CheckpointError, match="expected a step from 0 on, got -1"):
+        transfer(open_checkpoint(folder), tmp_path / "out", T5X, step=-1)
