@@ -77,6 +77,8 @@ def _initialize(*numbers: object, **options: object) -> None:
 
     # That service would keep SIGTERM from ending the process; a job may end at any moment.
     jax.config.update("jax_enable_preemption_service", False)
+    # Nothing passes between processes: the devices of a CPU need no network among them.
+    jax.config.update("jax_cpu_collectives_implementation", None)
     try:
         jax.distributed.initialize(
             *numbers,  # type: ignore[arg-type]
