@@ -108,28 +108,35 @@ class Pool:
     def rows(
         self, chunks: Sequence[tuple[int, list[bytes]]]
     ) -> Iterator[tuple[int, int, list[Row]]]:
-        """The shard, the number of documents and the rows of each chunk, in order."""
+        """The shard, the number of documents and the rows of each chunk, in order.
+
+        Raises:
+          ConfigError: a worker was killed.
+        """
         if self._executor is None:
             for k, lines in chunks:
                 yield k, len(lines), _rows(self._format, lines)
             return
+        try:
+            yield from self._ahead(self._executor, chunks)
+        except BrokenProcessPool:
+            raise ConfigError(
+                "a worker process was ended from outside, by a lack of memory perhaps; start again "
+                "with fewer workers: finished shards are kept"
+            ) from None
+
+    def _ahead(
+        self, executor: ProcessPoolExecutor, chunks: Sequence[tuple[int, list[bytes]]]
+    ) -> Iterator[tuple[int, int, list[Row]]]:
+        """As `rows`; a few chunks of each worker wait for the first one to be written."""
         waiting: collections.deque[tuple[int, int, Future[list[Row]]]] = collections.deque()
         for k, lines in chunks:
-            waiting.append((k, len(lines), self._executor.submit(_work, lines)))
+            waiting.append((k, len(lines), executor.submit(_work, lines)))
             if len(waiting) > AHEAD * self._workers:
-                yield _result(*waiting.popleft())
-        for found in waiting:
-            yield _result(*found)
-
-
-def _result(shard: int, documents: int, future: Future[list[Row]]) -> tuple[int, int, list[Row]]:
-    try:
-        return shard, documents, future.result()
-    except BrokenProcessPool:
-        raise ConfigError(
-            "a worker process was ended from outside, by a lack of memory perhaps; start again "
-            "with fewer workers: finished shards are kept"
-        ) from None
+                first, given, future = waiting.popleft()
+                yield first, given, future.result()
+        for first, given, future in waiting:
+            yield first, given, future.result()
 
 
 _format: Linearization | None = None  # of a worker process

@@ -154,6 +154,20 @@ def test_shuffling_follows_the_seed(task):
     assert sorted(order(1)) == sorted(order(2))
 
 
+def test_a_place_in_a_dataset_can_be_saved(task, tmp_path):
+    lengths = {"inputs": 24, "targets": 200, "feeds": 200}
+    dataset = task().get_dataset(lengths, "train", shuffle=True, seed=0, num_epochs=None)
+    iterator = iter(dataset)
+    for _ in range(5):
+        next(iterator)
+    path = tf.train.Checkpoint(ds=iterator).write(str(tmp_path / "place"))
+    expected = [next(iterator)["targets"].numpy() for _ in range(20)]
+    again = iter(dataset)
+    tf.train.Checkpoint(ds=again).read(path).assert_consumed()
+    for targets in expected:
+        np.testing.assert_array_equal(next(again)["targets"], targets)
+
+
 def test_inputs_are_never_cut(task):
     made = task()
     longest = max(len(row["inputs"]) for row in rows(made))
