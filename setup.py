@@ -16,17 +16,20 @@ BASE = [
     "flax>=0.12.8",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12",
+    "tensorstore>=0.1.80",  # T5X's arrays, one at a time; orbax brings it too
     "grain>=0.2.18",  # deterministic, resumable input without TensorFlow
     "sentencepiece>=0.2.1",
     "safetensors>=0.6",
     "gin-config>=0.5",
     "spacy>=3.8",  # words and sentences of raw text: blank pipelines only
     "rich>=14",  # progress bars and coloured output
+    "fsspec>=2025.1",  # inputs and outputs in object stores
     "tensorboardX>=2.6.4",  # event files without TensorFlow
 ]
 HF = ["transformers>=5", "huggingface-hub>=1"]
 SEQIO = ["seqio>=0.0.20"]
 TPU = ["jax[tpu]>=0.10"]
+GCS = ["gcsfs>=2025.1"]
 DEV = [
     *HF,
     "torch>=2.9",  # the independent reference for the network
@@ -65,7 +68,7 @@ setup(
     package_data={"t5coref": ["demo/*.jsonl", "demo/LICENSE*"]},
     cmdclass={"build_py": BuildWithGin},
     install_requires=BASE,
-    extras_require={"hf": HF, "seqio": SEQIO, "tpu": TPU, "dev": DEV},
+    extras_require={"hf": HF, "seqio": SEQIO, "tpu": TPU, "gcs": GCS, "dev": DEV},
     entry_points={"console_scripts": ["t5coref = t5coref.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.11",
