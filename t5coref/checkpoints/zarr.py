@@ -106,7 +106,7 @@ class _Stacks:
         layer = (*_EVERY, i)
         if isinstance(array, np.ndarray):
             return array[layer]
-        if array.chunk_layout.read_chunk.shape[PARAM_SCAN_AXIS] == 1:
+        if _chunk(array)[PARAM_SCAN_AXIS] == 1:
             return _read(name, array[layer])
         if self._name != name:
             self._name, self._values = None, np.empty(0)  # free the last before the next
@@ -149,7 +149,7 @@ class ZarrFolders:
             layered = is_stack(stack)
             target = create_array(self._folder, folder_name(stack), spec, layered=layered)
             self._open[stack] = target
-        rows = target.chunk_layout.write_chunk.shape[0]
+        rows = _chunk(target)[0]
         if i is not None:
             target = target[(*_EVERY, i)]
         start = 0
@@ -206,6 +206,11 @@ def _common(a: np.dtype, b: np.dtype) -> np.dtype:
     if a.itemsize == b.itemsize:  # bfloat16 and float16 have different exponents
         return a if a == b else FLOATS["F32"]
     return max(a, b, key=lambda dtype: dtype.itemsize)
+
+
+def _chunk(array: ts.TensorStore) -> tuple[int | None, ...]:
+    """The shape of its chunks; zarr has the same for reading and writing."""
+    return array.chunk_layout.read_chunk.shape or (None,) * array.rank
 
 
 def _dtype(array: Array) -> np.dtype:
