@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 
+import flax
 import jax
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def source(config, params, tmp_path_factory):
 
 
 def initializer(model, optimizer, **mesh):
-    partitioner = partitioning.PjitPartitioner(**(mesh or {"num_partitions": 1}))
+    partitioner = partitioning.PjitPartitioner(**mesh)
     made = utils.TrainStateInitializer(optimizer, model.get_initial_variables, SHAPES, partitioner)
     return made, partitioner
 
@@ -97,7 +98,9 @@ def test_ours_restores_for_inference(make_model, source, params, layout, use_orb
 def test_ours_restores_for_training(make_model, source, params, layout, scan, tmp_path):
     summary = transfer(open_checkpoint(source), tmp_path / "t5x", layout, scan=scan, step=4)
     model = make_model(scan_layers=scan)
-    state = restored(model, model.optimizer_def, summary.folder, use_orbax=True, for_training=True)
+    state = restored(
+        model, model.optimizer_def, summary.folder, use_orbax=True, for_training=True, **PARALLEL
+    )
     assert int(state.step) == 0
     assert_same_tree(state.params, scan_params(params) if scan else params)
     # The optimizer begins afresh.
@@ -113,7 +116,7 @@ def test_theirs_loads_in_ours(make_model, config, params, source, use_orbax, sca
     model = make_model(scan_layers=scan)
     made, partitioner = initializer(model, model.optimizer_def, **PARALLEL)
     state = made.from_scratch(jax.random.PRNGKey(0))
-    state = state.replace_params(scan_params(params) if scan else params)
+    state = state.replace_params(flax.core.freeze(scan_params(params) if scan else params))
     state = state.replace_step(jax.numpy.asarray(70))
     place = partitioner.partition(
         lambda x: x, in_axis_resources=None, out_axis_resources=made.train_state_axes
@@ -143,9 +146,10 @@ def test_a_model_through_the_programs(stories, config, params, t5x, tmp_path):
     model.save(tmp_path / "own")
     begun = convert(tmp_path / "own", tmp_path / "begun", TARGETS["t5x"]).summary.folder
     lengths = "--gin.TASK_FEATURE_LENGTHS={'inputs': 48, 'targets': 112, 'feeds': 112}"
-    common = (f"--gin_file={HERE / 'tiny.gin'}", "--gin_file=gin/decode/greedy.gin", lengths)
+    model_file = f"--gin_file={HERE / 'tiny.gin'}"  # after the run, whose settings it gives
     t5x(
-        "train", *common, "--gin_file=gin/runs/finetune.gin", "--gin.TRAIN_STEPS=2",
+        "train", "--gin_file=gin/decode/greedy.gin", "--gin_file=gin/runs/finetune.gin",
+        model_file, lengths, "--gin.TRAIN_STEPS=2",
         f"--gin.INITIAL_CHECKPOINT_PATH='{begun}'", f"--gin.MODEL_DIR='{tmp_path / 'run'}'",
         "--gin.CHECKPOINT_PERIOD=2", "--gin.BATCH_SIZE=8", "--gin.EVAL_STEPS=1",
         "--gin.EVAL_PERIOD=100", "--gin.LEARNING_RATE=0.0",
@@ -160,7 +164,8 @@ def test_a_model_through_the_programs(stories, config, params, t5x, tmp_path):
     written = []
     for name, folder in (("ours", begun), ("theirs", tmp_path / "run/checkpoint_2")):
         t5x(
-            "infer", *common, "--gin_file=gin/runs/infer.gin", "--gin.BATCH_SIZE=4",
+            "infer", "--gin_file=gin/decode/greedy.gin", "--gin_file=gin/runs/infer.gin",
+            model_file, lengths, "--gin.BATCH_SIZE=4",
             f"--gin.CHECKPOINT_PATH='{folder}'", f"--gin.INFER_OUTPUT_DIR='{tmp_path / name}'",
         )  # fmt: skip
         (file,) = (tmp_path / name).glob("*jsonl-00000-of-00001")
