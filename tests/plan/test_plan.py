@@ -69,7 +69,8 @@ def test_decoder_is_lowered_for_a_mesh():
     alone, divided = (
         compile_for(work, meshed(*shape)).memory.arguments for shape in ((1, 1), (4, 2))
     )
-    assert divided < 0.7 * alone
+    # Each matrix is divided by two; the rules and what guesses are made from are everywhere.
+    assert alone - divided > 0.45 * 4 * report.parameter_count(work)
 
 
 @pytest.fixture
