@@ -10,12 +10,14 @@ pytest.importorskip("apache_beam")
 
 import apache_beam as beam
 import seqio
+from absl import flags
 from seqio.scripts import cache_tasks_main
 
 
 @pytest.mark.parametrize("linearization", ["full-copy", "input-feed"])
 def test_cached_rows_are_the_tasks_own(task, tmp_path, monkeypatch, linearization):
     made = task("cached", linearization=linearization)
+    flags.FLAGS.mark_as_parsed()
     with beam.Pipeline(runner="DirectRunner") as pipeline:
         cache_tasks_main.run_pipeline(pipeline, ["cached"], str(tmp_path))
     monkeypatch.setattr(seqio.utils, "_GLOBAL_CACHE_DIRECTORIES", [str(tmp_path)])
