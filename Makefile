@@ -21,7 +21,7 @@ test-slow: $(VENV)/.dev  ## every test
 	$(BIN)/python -m pytest -n 2
 
 test-t5x:        ## T5X_PYTHON=PYTHON: the tests that need SeqIO and T5X (docs/t5x.md)
-	REQUIRE_T5X=1 $(T5X_PYTHON) -m pytest -n 2 tests/t5x tests/data tests/tasks tests/gin
+	REQUIRE_T5X=1 $(T5X_PYTHON) -m pytest -n 2 --dist loadfile tests/t5x tests/data tests/tasks tests/gin
 
 check: $(VENV)/.dev  ## lint, format, types, layout
 	$(BIN)/ruff check .
