@@ -223,7 +223,7 @@ def table(sides: list[Side]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", default="small")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--source", type=int, default=512)

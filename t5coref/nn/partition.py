@@ -131,9 +131,10 @@ class AbstractParameters:
         tokens = jnp.zeros((1, 1), jnp.int32)
         init = functools.partial(network.init, enable_dropout=False)
         variables = jax.eval_shape(init, jax.random.key(0), tokens, tokens, tokens)
+        flat: Any = flatten_dict(variables["params_axes"])
         axes = {
             (*path[:-1], path[-1].removesuffix("_axes")): tuple(metadata.names)
-            for path, metadata in flatten_dict(variables["params_axes"]).items()
+            for path, metadata in flat.items()
         }
         return cls(variables["params"], axes)
 

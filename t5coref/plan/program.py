@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import re
 import time
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ def lower_training(work: Work, mesh: Mesh) -> Any:
     places = state_shardings(layout, work.config, optimizer)
     step = make_train_step(work.config, optimizer, work.symbols, layout=layout)
     moments = jax.eval_shape(optimizer.transform.init, abstract.shapes)
-    state = type(places)(jax.ShapeDtypeStruct((), jnp.int32), abstract.shapes, moments)
+    none_yet: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    state = type(places)(none_yet, abstract.shapes, moments)
     parts = work.parts(mesh.shape["data"])
     rows = (parts, work.batch // parts)
 
@@ -173,7 +175,7 @@ def lower_decoding(work: Work, mesh: Mesh) -> Any:
     by_row = layout.sharding(("batch",), (work.batch,))
     everywhere = layout.sharding((), ())
 
-    def ints(*shape: int) -> jax.ShapeDtypeStruct:
+    def ints(*shape: int) -> Any:
         return jax.ShapeDtypeStruct(shape, jnp.int32)
 
     rows = Rows(*(ints(work.batch, *rest) for rest in ((work.source,), (), (1,))))
@@ -182,9 +184,8 @@ def lower_decoding(work: Work, mesh: Mesh) -> Any:
         for tree in (Tables.of(work.linearization.rules), jax.eval_shape(draft.empty))
     )
     # Not the jitted function, which would remember what it traced for another mesh.
-    search = functools.partial(
-        decode_batch.__wrapped__, network, max_steps=work.target, search=GREEDY
-    )
+    plain: Any = inspect.unwrap(decode_batch)
+    search = functools.partial(plain, network, max_steps=work.target, search=GREEDY)
 
     def decode(params, tables, rows, memory):
         with layout.traced():

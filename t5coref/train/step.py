@@ -121,6 +121,5 @@ def state_shardings(layout: Layout, config: T5Config, optimizer: Optimizer) -> T
     """Where a step made with `layout` takes its state from, and leaves it."""
     abstract = AbstractParameters.of(T5(config))
     moments = jax.eval_shape(optimizer.transform.init, abstract.shapes)
-    return TrainState(
-        layout.sharding((), ()), layout.parameters(abstract), layout.moments(abstract, moments)
-    )
+    scalar: Any = layout.sharding((), ())
+    return TrainState(scalar, layout.parameters(abstract), layout.moments(abstract, moments))
