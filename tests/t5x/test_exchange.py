@@ -121,7 +121,7 @@ def test_theirs_loads_in_ours(make_model, config, params, source, use_orbax, sca
     place = partitioner.partition(
         lambda x: x, in_axis_resources=None, out_axis_resources=made.train_state_axes
     )
-    state = place(state)
+    state = place(jax.device_get(state))
     shapes = made.global_train_state_shape
     if use_orbax:
         manager = checkpoints.OrbaxCheckpointManagerInterface(str(tmp_path), shapes, partitioner)
@@ -153,6 +153,7 @@ def test_a_model_through_the_programs(stories, config, params, t5x, tmp_path):
         f"--gin.INITIAL_CHECKPOINT_PATH='{begun}'", f"--gin.MODEL_DIR='{tmp_path / 'run'}'",
         "--gin.CHECKPOINT_PERIOD=2", "--gin.BATCH_SIZE=8", "--gin.EVAL_STEPS=1",
         "--gin.EVAL_PERIOD=100", "--gin.LEARNING_RATE=0.0",
+        "--gin.utils.create_learning_rate_scheduler.min_learning_rate=0.0",
     )  # fmt: skip
     _, identity = convert(
         tmp_path / "run", tmp_path / "trained", TARGETS["t5coref"], format="full-copy",
@@ -170,5 +171,5 @@ def test_a_model_through_the_programs(stories, config, params, t5x, tmp_path):
         )  # fmt: skip
         (file,) = (tmp_path / name).glob("*jsonl-00000-of-00001")
         written.append([json.loads(line) for line in file.read_text("utf-8").splitlines()])
-    assert len(written[0]) > 8
+    assert len(written[0]) >= 8
     assert written[0] == written[1]
