@@ -118,7 +118,7 @@ class Theirs:
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return float(loss)
+        return float(loss.detach())
 
 
 def serve(side: str, settings: dict[str, Any]) -> None:
