@@ -43,7 +43,7 @@ examples:
       --model-parallel 4 --accumulate 4 --json
   t5coref plan --model xl --topology v5e:2x4 --batch 8 --source 2048 --target 4096 --decode
 
-Compiling takes minutes, however deep the network is; the decoder takes longer, layer by layer.
+Compiling takes minutes. In training, layers are one loop; a decoder is compiled layer by layer.
 docs/tpu.md has results.
 """
 

@@ -10,24 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_checkpoints import SHAPE, VERSIONS
 
 from t5coref.nn import T5, T5Config, load_hf, token_loss
 
-TINY = {
-    "vocab_size": 40,
-    "emb_dim": 16,
-    "num_heads": 2,
-    "num_encoder_layers": 2,
-    "num_decoder_layers": 3,
-    "head_dim": 6,
-    "mlp_dim": 24,
-    "relative_attention_num_buckets": 8,
-    "relative_attention_max_distance": 20,
-}
-VERSIONS = {
-    "1.0": {"mlp_activations": ("relu",), "logits_via_embedding": True},
-    "1.1": {"mlp_activations": ("gelu", "linear"), "logits_via_embedding": False},
-}
+TINY = SHAPE | {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 20}
 
 
 class Batch(NamedTuple):
