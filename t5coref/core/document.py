@@ -44,11 +44,13 @@ class Annotation:
     A span may stand in several clusters (some corpora do that); scorers that need a partition
     use `partition()`. Spans of one cluster are unique and sorted; clusters keep their order.
     A model's `confidences` lie beside `clusters`, one for each span; None for gold annotations.
+    `types` gives each cluster's entity type, None where one is unknown; None where no types are.
     """
 
     clusters: tuple[tuple[Span, ...], ...] = ()
     relations: tuple[Relation, ...] = ()
     confidences: tuple[tuple[Confidence, ...], ...] | None = None
+    types: tuple[str | None, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.confidences is not None:
@@ -57,6 +59,13 @@ class Annotation:
                 raise DocumentError(
                     f"confidences of {lengths} mentions for clusters of "
                     f"{[len(c) for c in self.clusters]}; expected one for each span"
+                )
+        if self.types is not None:
+            object.__setattr__(self, "types", tuple(self.types))
+            if len(self.types) != len(self.clusters):
+                raise DocumentError(
+                    f"types of {len(self.types)} clusters for {len(self.clusters)}; "
+                    "expected one for each cluster"
                 )
         clusters = tuple(tuple(sorted({_span(s) for s in cluster})) for cluster in self.clusters)
         object.__setattr__(self, "clusters", clusters)

@@ -26,6 +26,7 @@ KEYS = (
     "clusters",
     "relations",
     "confidences",
+    "types",
 )
 
 DIGITS = 6
@@ -96,20 +97,20 @@ def from_json(value: Mapping[str, Any]) -> Document:
     if text is not None and not isinstance(text, str):
         check.fail("text", text, "a string or null")
     clusters, relations = value.get("clusters"), value.get("relations")
-    confidences = value.get("confidences")
-    for key, item in (("relations", relations), ("confidences", confidences)):
+    confidences, types = value.get("confidences"), value.get("types")
+    for key, item in (("relations", relations), ("confidences", confidences), ("types", types)):
         if clusters is None and item:
             check.fail(key, item, "none where clusters is null")
     return Document(
         doc_id=doc_id,
         words=tuple(check.strings("tokens", words)),
         sentences=_optional(check.spans, "sentences", value),  # type: ignore[arg-type]
-        speakers=_optional(check.speakers, "speakers", value),
+        speakers=_optional(check.names, "speakers", value),
         pos=_optional(check.strings, "pos", value),
         text=text,
         word_offsets=_optional(check.spans, "token_offsets", value),
         annotation=(
-            None if clusters is None else check.annotation(clusters, relations, confidences)
+            None if clusters is None else check.annotation(clusters, relations, confidences, types)
         ),
         extra={key: item for key, item in value.items() if key not in KEYS},
     )
@@ -146,6 +147,8 @@ def to_json(document: Document) -> dict[str, Any]:
                 [[round(float(p), DIGITS) for p in sure] for sure in cluster]
                 for cluster in annotation.confidences
             ]
+        if annotation.types is not None:
+            value["types"] = annotation.types
     if document.pos is None:
         del value["pos"]
     return value | dict(document.extra)
@@ -208,7 +211,7 @@ class _Checker:
                 self.fail(f"{key}[{i}]", item, "a string")
         return value
 
-    def speakers(self, key: str, value: Any) -> list[str | None]:
+    def names(self, key: str, value: Any) -> list[str | None]:
         if not isinstance(value, list):
             self.fail(key, value, "a list of strings and nulls")
         for i, item in enumerate(value):
@@ -225,7 +228,7 @@ class _Checker:
                 self.fail(f"{key}[{i}]", item, "a pair of integers, [start, end)")
         return tuple((start, end) for start, end in value)
 
-    def annotation(self, clusters: Any, relations: Any, confidences: Any) -> Annotation:
+    def annotation(self, clusters: Any, relations: Any, confidences: Any, types: Any) -> Annotation:
         if not isinstance(clusters, list):
             self.fail("clusters", clusters, "a list of clusters, or null")
         if not isinstance(relations, list | None):
@@ -242,6 +245,7 @@ class _Checker:
                 tuple(spans),
                 tuple(self._relation(i, item) for i, item in enumerate(relations or ())),
                 sure,
+                None if types is None else tuple(self.names("types", types)),
             )
         except DocumentError as error:
             raise DocumentError(f"document {self._doc_id!r}: {error}") from None

@@ -18,6 +18,7 @@ FULL = {
     "token_offsets": [[0, 3], [4, 7], [8, 10], [10, 11]],
     "clusters": [[[0, 1], [2, 3]], [[2, 3]]],
     "relations": [{"head": 0, "tail": 1, "type": "knows"}],
+    "types": ["PER", None],
     "genre": "fiction",
     "meta": {"b": 1, "a": [1.5, None]},
 }
@@ -40,7 +41,9 @@ def test_every_key(tmp_path):
         pos=("N", "V", "N", "."),
         text="Ann saw 日本.",
         word_offsets=((0, 3), (4, 7), (8, 10), (10, 11)),
-        annotation=Annotation((((0, 1), (2, 3)), ((2, 3),)), (Relation(0, 1, "knows"),)),
+        annotation=Annotation(
+            (((0, 1), (2, 3)), ((2, 3),)), (Relation(0, 1, "knows"),), types=("PER", None)
+        ),
         extra={"genre": "fiction", "meta": {"b": 1, "a": [1.5, None]}},
     )
     assert jsonl.dumps(document) == json.dumps(FULL, ensure_ascii=False) + "\n"
@@ -75,6 +78,8 @@ def test_confidences_are_rounded_and_stay_beside_their_spans(tmp_path):
     )
     assert again.annotation.confidences[0][0].mention == 0.333333
     assert again.extra == {}
+    assert again.annotation.types is None
+    assert "types" not in json.loads(line)
     assert jsonl.dumps(again) == line
     nothing = Document(doc_id="d", words=("a",), annotation=Annotation(confidences=()))
     assert json.loads(jsonl.dumps(nothing))["confidences"] == []
@@ -126,9 +131,12 @@ def test_words_with_line_separators_and_worse(tmp_path, word):
         ({"speakers": "A"}, r'"speakers" is "A"'),
         ({"text": 3}, r'"text" is 3'),
         ({"text": None}, "word_offsets are given without text"),
-        ({"clusters": [[[0, 5]]], "relations": []}, r"cluster 0 has span \[0, 5\)"),
+        (
+            {"clusters": [[[0, 5]]], "relations": [], "types": ["PER"]},
+            r"cluster 0 has span \[0, 5\)",
+        ),
         ({"clusters": [[[True, 2]]]}, r'"clusters\[0\]\[0\]" is \[true, 2\]'),
-        ({"clusters": [[]], "relations": []}, "cluster 0 is empty"),
+        ({"clusters": [[]], "relations": [], "types": None}, "cluster 0 is empty"),
         ({"clusters": 3}, r'"clusters" is 3'),
         ({"clusters": None}, r'"relations" is .* none where clusters is null'),
         ({"relations": [{"head": 0, "tail": 7, "type": "x"}]}, "refers to cluster 7"),
@@ -145,6 +153,9 @@ def test_words_with_line_separators_and_worse(tmp_path, word):
         ({"confidences": [[[0, 1], [0, 1.1]], [[0, 1]]]}, r"\[0, 1.1\]; .* within 0\.\.1"),
         ({"confidences": [[[0, 1], [0, True]], [[0, 1]]]}, r"\[0, true\]; .* within 0\.\.1"),
         ({"clusters": None, "relations": [], "confidences": [[[1, 1]]]}, "where clusters is null"),
+        ({"types": "PER"}, r'"types" is "PER"; expected a list of strings'),
+        ({"types": ["PER", 1]}, r'"types\[1\]" is 1; expected a string or null'),
+        ({"types": ["PER"]}, "types of 1 clusters for 2; expected one for each cluster"),
     ],
 )
 def test_malformed_documents(tmp_path, change, message):
