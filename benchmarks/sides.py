@@ -154,7 +154,7 @@ class Theirs:
         self.beams, self.max_steps = beams, max_steps
 
     def first(self, sources: list[list[int]]) -> dict[str, Any]:
-        self.rival.decode(sources, self.beams, max_steps=8)
+        self.rival.decode(sources, self.beams, self.max_steps)
         return {}
 
     def decode(self, sources: list[list[int]]) -> dict[str, Any]:
