@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import pathlib
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,8 +15,10 @@ from typing import Any
 
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, FormatError
-from t5coref.corpora import conll2012, conllu, conllua, jsonl, litbank, preco, text
-from t5coref.corpora.files import STDIN, PathLike, display_name, lines
+from t5coref.corpora import conll2012, conllu, conllua, docred, dwie, jsonl, litbank, preco, text
+from t5coref.corpora.files import STDIN, PathLike, display_name, lines, open_bytes
+from t5coref.corpora.json_objects import objects
+from t5coref.corpora.report import Report, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,20 @@ _CORPORA = {
         Corpus("codicrac", conllua, True, (".CONLLUA", ".conllua")),
         Corpus("preco", preco, True, _JSON),
         Corpus("jsonl", jsonl, True, _JSON),
+        Corpus("docred", docred, True, (".json", ".jsonl")),
+        Corpus("dwie", dwie, True, (".json", ".jsonl")),
         Corpus("text", text, True, (".txt",)),
     )
 }
 
 _LOOK_AT = 200  # lines read to detect a format
+_BYTES = 1024  # read to see whether it is JSON
+_JSON_KEYS = {
+    "jsonl": {"doc_id", "tokens"},
+    "docred": {"title", "sents"},
+    "dwie": {"id", "mentions", "concepts"},
+    "preco": {"id", "sentences"},
+}
 _CONLLU_COMMENT = re.compile(r"#\s*(newdoc|newpar|sent_id|global\.|text\s*=|meta::)")
 _CONLLU_ID = re.compile(r"\d+([-.]\d+)?")
 
@@ -140,27 +152,37 @@ def detect(path: PathLike) -> str:
         e: corpus.name
         for corpus in reversed(_CORPORA.values())
         for e in corpus.extensions
-        if corpus.name not in ("preco", "litbank")
+        if corpus.name not in ("preco", "litbank", "docred", "dwie")
     }
     ending = pathlib.PurePath(path).name.removesuffix(".gz")
     by_name = next((n for e, n in extension_says.items() if ending.endswith(e)), None)
+    start = ""
     try:
-        head = [line for _, line in islice(lines(path), _LOOK_AT) if line.strip()]
+        start = _start(path)
+        found = _json_format(path) if start.startswith(("{", "[")) else _by_lines(path)
     except FormatError:
-        head = []  # reading will say what is wrong
-    found = (_by_content(head) if head else None) or by_name
-    if found is None:
-        first = f"; it begins with {head[0][:60]!r}" if head else "; it has no lines"
+        found = None  # reading will say what is wrong
+    if (found := found or by_name) is None:
+        first = f"; it begins with {start.splitlines()[0][:60]!r}" if start else "; it has no lines"
         raise ConfigError(f"{name}: cannot tell its format{first}{fix}")
     return found
+
+
+def _start(path: PathLike) -> str:
+    """The first characters of a file that are no blanks."""
+    with open_bytes(path) as file:
+        return file.read(_BYTES).removeprefix(BOM_UTF8).decode("utf-8", "replace").strip()
+
+
+def _by_lines(path: PathLike) -> str | None:
+    head = [line for _, line in islice(lines(path), _LOOK_AT) if line.strip()]
+    return _by_content(head) if head else None
 
 
 def _by_content(head: list[str]) -> str | None:
     if head[0].startswith(conll2012.BEGIN):
         row = next((line for line in head if not line.startswith("#")), "").split("\t")
         return "litbank" if len(row) > conll2012.POS and row[conll2012.POS] == "_" else "conll2012"
-    if head[0].startswith("{"):
-        return _json_format(head[0])
     if any(line.startswith("# global.columns") and conllua.COLUMN in line for line in head):
         return "codicrac"
     for line in head:
@@ -172,11 +194,9 @@ def _by_content(head: list[str]) -> str | None:
     return None
 
 
-def _json_format(line: str) -> str | None:
-    try:
-        keys = json.loads(line).keys()
-    except ValueError:
-        return None
-    if {"doc_id", "tokens"} <= keys:
-        return "jsonl"
-    return "preco" if {"id", "sentences"} <= keys else None
+def _json_format(path: PathLike) -> str | None:
+    """The format whose keys the first object of a file has."""
+    strictly = Source(display_name(path), False, Report())
+    with contextlib.closing(objects(path, strictly)) as found:
+        keys = next((value.keys() for _, value in found), ())
+    return next((name for name, wanted in _JSON_KEYS.items() if wanted <= set(keys)), None)

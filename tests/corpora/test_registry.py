@@ -16,6 +16,9 @@ COLUMNS = "# global.columns = ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MIS
 CONLLUA = COLUMNS + "\n# newdoc id = d\n1\tw" + "\t_" * 8 + "\t(EntityID=1|MarkableID=m)\n"
 CONLLU = "# newdoc id = d\n1\tw" + "\t_" * 8 + "\n\n"
 JSONL = json.dumps({"doc_id": "d", "tokens": ["w"]}) + "\n"
+DOCRED = json.dumps([{"title": "d", "sents": [["w"]], "vertexSet": [], "labels": []}])
+DWIE_FIELDS = {"content": "w", "mentions": [], "concepts": [], "relations": []}
+DWIE = json.dumps({"id": "d"} | DWIE_FIELDS, indent=4)
 PRECO = json.dumps({"id": "d", "sentences": [["w"]], "mention_clusters": []}) + "\n"
 
 
@@ -25,7 +28,7 @@ def test_names_are_all_known():
         assert corpus.name == name
         assert hasattr(corpus.module, "read")
         assert corpus.writable == hasattr(corpus.module, "write")
-        assert corpus.writable == (name not in ("text", "codicrac"))
+        assert corpus.writable == (name not in ("text", "codicrac", "dwie"))
         assert set(corpus.extensions) <= set(corpora.suffixes())
 
 
@@ -49,7 +52,13 @@ def test_unknown_names_are_told_the_legal_ones():
         ("codicrac", "x.CONLLUA", ""),
         ("jsonl", "x", JSONL),
         ("preco", "x.jsonl", PRECO),
+        ("docred", "x", DOCRED),
+        ("docred", "x.json", "\n " + DOCRED),
+        ("docred", "x.jsonl", DOCRED[1:-1]),
+        ("dwie", "x.json", DWIE),
+        ("dwie", "x.json", "\ufeff[" + DWIE + "]"),
         ("text", "x.txt", "Ann saw it."),
+        ("text", "x.txt", "[Ann] saw it."),
         ("text", "x.txt", '{"not": "a document"}'),
         ("text", "x.txt", ""),
         ("conll2012", "dev.v4_gold_conll", ""),
@@ -69,6 +78,9 @@ def test_detect_says_what_it_saw(tmp_path):
     (tmp_path / "x").write_text("Ann saw it.")
     with pytest.raises(ConfigError, match=r"begins with 'Ann saw it.'; give the format, one of co"):
         corpora.detect(tmp_path / "x")
+    (tmp_path / "z").write_text('\n[{"not": "a document"}]')
+    with pytest.raises(ConfigError, match=r"begins with '\[{\"not\": \"a document\"}]'; give"):
+        corpora.detect(tmp_path / "z")
     (tmp_path / "y").write_text("")
     with pytest.raises(ConfigError, match="it has no lines"):
         corpora.detect(tmp_path / "y")
