@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     from t5coref import cli
     from t5coref.cli.gin_files import gin_root
-    from t5coref.cli.score import table
     from t5coref.cli.show import coloured
+    from t5coref.cli.tables import table
     from t5coref.core.metrics import Scorer
     from t5coref.corpora import jsonl
     from t5coref.demo import generate

@@ -9,19 +9,31 @@ import sys
 from t5coref import corpora
 from t5coref.cli import compile_cache
 from t5coref.cli.models import add_model_arguments, load_predictor
+from t5coref.cli.relations import (
+    METRICS,
+    add_train_argument,
+    has_relations,
+    relation_json,
+    relation_lines,
+    relation_scorer,
+)
+from t5coref.cli.tables import as_json, counted, table
 from t5coref.core.errors import ConfigError
 
 HELP = "predict annotated documents and score the predictions"
 
 DESCRIPTION = """\
 Decodes annotated documents with the model and scores its clusters against theirs. Where a corpus
-annotates no singletons, clusters of one mention are left out on both sides.
+annotates no singletons, clusters of one mention are left out on both sides. Where documents have
+relations, those of the model are scored, too.
 """
 
 EPILOG = f"""\
+{METRICS}
 examples:
   t5coref evaluate --model runs/litbank/best --corpus litbank dev/*.conll
   t5coref evaluate --model runs/ontogum/best --corpus ontogum ontogum/dev --json
+  t5coref evaluate --model runs/joint/best --corpus docred dev.json --train train_annotated.json
   t5coref evaluate --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --corpus ontonotes test/
 
 {compile_cache.HELP}"""
@@ -37,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ids", metavar="FILE", help="evaluate only these documents, one id a line"
     )
+    add_train_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON with fractions")
     parser.add_argument("--quiet", action="store_true", help="no progress, only warnings")
 
@@ -44,7 +57,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the scores; exit status 1 if some document failed."""
     from t5coref.cli.progress import DocumentProgress
-    from t5coref.cli.score import as_json, table
     from t5coref.core.metrics import Scorer
     from t5coref.predict import error_of
     from t5coref.train.inputs import corpus_files
@@ -56,21 +68,27 @@ def run(args: argparse.Namespace) -> int:
         )
     singletons = corpora.get(args.corpus).keeps_singletons and not args.drop_singletons
     scorer, failures = Scorer(remove_singletons=not singletons), 0
+    relations, speaks = relation_scorer(args), False
     predictor = load_predictor(args)
     with DocumentProgress(len(documents), args.quiet) as progress:
         for gold, found in zip(documents, predictor.predict(documents), strict=True):
             assert gold.annotation is not None
             assert found.annotation is not None
             scorer.add(gold.annotation.clusters, found.annotation.clusters)
+            relations.add(gold, found.annotation)
+            speaks |= has_relations(gold, found.annotation)
             failures += error_of(found) is not None
             progress.advanced([found])
     scores = scorer.compute()
     if args.json:
-        print(json.dumps(as_json(scores), indent=2))
+        out = as_json(scores) | ({"relations": relation_json(relations)} if speaks else {})
+        print(json.dumps(out, indent=2))
     else:
         print("\n".join(table(scores)))
         kept = "singletons kept" if singletons else "without singletons"
-        print(f"{len(documents)} documents, {kept}")
+        print(f"{counted(len(documents), 'document')}, {kept}")
+        if speaks:
+            print("", *relation_lines(relations), sep="\n")
     if failures:
         print(f"t5coref: {failures} documents failed and count as empty", file=sys.stderr)
     return 1 if failures else 0

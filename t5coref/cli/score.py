@@ -1,4 +1,4 @@
-"""`t5coref score KEY RESPONSE`: the metrics of predicted clusters, as a table or as JSON."""
+"""`t5coref score KEY RESPONSE`: the metrics of predictions, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -8,32 +8,52 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from t5coref import corpora
+from t5coref.cli.relations import (
+    METRICS,
+    add_train_argument,
+    has_relations,
+    relation_json,
+    relation_lines,
+    relation_scorer,
+)
+from t5coref.cli.tables import as_json, counted, table
 from t5coref.core import metrics
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import DocumentError, FormatError, MismatchError
+from t5coref.core.relation_metrics import RelationScorer
+from t5coref.corpora import docred
 
-HELP = "score predicted clusters against a key"
+HELP = "score predicted clusters and relations against a key"
 
 DESCRIPTION = """\
-Scores the clusters of RESPONSE against those of KEY. Either side is a file of any format that
-t5coref reads, a folder of such files, or - for standard input. Documents are matched by doc_id,
-mentions by their exact bounds, and counts are added over all documents before they are divided,
-as the official CoNLL scorer does.
+Scores the clusters and relations of RESPONSE against those of KEY. Either side is a file of any
+format that t5coref reads, a folder of such files, or - for standard input. Documents are matched by
+doc_id, mentions by their exact bounds, and counts are added over all documents before they are
+divided, as the official CoNLL scorer does.
 
 A document that RESPONSE lacks counts as one without clusters, and a warning says so. Documents
 that KEY lacks, texts of different lengths and missing annotations are errors.
 """
 
-EPILOG = """\
+EPILOG = f"""\
 metrics:
   muc, b3 (or bcub), ceafm, ceafe, blanc, lea, mentions; conll is the mean of muc, b3 and ceafe.
-  docs/metrics.md defines each of them.
+
+{METRICS}
+docs/metrics.md defines each of them.
 
 examples:
   t5coref score dev.conll predicted.conll
   t5coref score dev.conll predicted.jsonl --metrics all --remove-singletons
   t5coref score gold/ predicted/ --format conllu --per-document
   t5coref score dev.jsonl predicted.jsonl --json | jq .conll.f1
+  t5coref score docred/dev.json predicted.jsonl --train docred/train_annotated.json
+  t5coref score dev.json predicted.jsonl --json | jq .relations.re.f1
+  t5coref score docred/test.json predicted.jsonl --codalab result.json
+
+--codalab writes the relations of RESPONSE as DocRED's Codalab competition wants them: a cluster
+with exactly the mentions of an entity of KEY has its number, any other one a number of its own.
+The test set says nothing of relations, so that only its clusters are scored.
 """
 
 ALIASES = {"bcub": "b3"}
@@ -78,6 +98,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out clusters of one mention, on both sides",
     )
+    add_train_argument(parser)
+    parser.add_argument(
+        "--codalab", metavar="FILE", help="write RESPONSE's relations as a Codalab submission"
+    )
     parser.add_argument(
         "--per-document", action="store_true", help="give every document's scores, too"
     )
@@ -94,29 +118,56 @@ def run(args: argparse.Namespace) -> int:
     """
     report = corpora.Report()
     total = metrics.Scorer(args.metrics, remove_singletons=args.remove_singletons)
-    documents: dict[str, metrics.Scores] = {}
-    for doc_id, key, response in _paired(args, report):
+    relations, speaks = relation_scorer(args), False
+    pairs = list(_paired(args, report))
+    documents: dict[str, tuple[metrics.Scores, metrics.Scores]] = {}
+    for key, response in pairs:
+        assert key.annotation is not None  # _read_side refuses that
         one = metrics.Scorer(args.metrics, remove_singletons=args.remove_singletons)
-        one.add(key.clusters, response.clusters)
+        one.add(key.annotation.clusters, response.clusters)
         total.merge(one)
+        own = RelationScorer(relations.train_facts)
+        own.add(key, response)
+        relations.merge(own)
+        speaks |= has_relations(key, response)
         if args.per_document:
-            documents[doc_id] = one.compute()
+            documents[key.doc_id] = one.compute(), own.compute()
     for message in report.messages:
         _warn(message)
     if (unshown := report.problems() - len(report.messages)) > 0:
         _warn(f"... and {unshown:,} more of this kind")
+    if speaks and relations.documents < len(pairs):
+        unknown = len(pairs) - relations.documents
+        _warn(f"{args.key} does not say which relations {counted(unknown, 'document')} have; "
+              "theirs are not scored")  # fmt: skip
+    if args.codalab is not None:
+        _write_submission(pairs, args.codalab)
     if args.json:
         out = as_json(total.compute())
+        if speaks:
+            out["relations"] = relation_json(relations)
         if args.per_document:
-            out["documents"] = {doc_id: as_json(scores) for doc_id, scores in documents.items()}
+            out["documents"] = {
+                doc_id: as_json(scores) | ({"relations": as_json(re)} if speaks else {})
+                for doc_id, (scores, re) in documents.items()
+            }
         print(json.dumps(out, indent=2, ensure_ascii=False))
     else:
         if args.per_document:
-            print("\n".join(_document_table(documents)), end="\n\n")
+            columns = [name for name in ("re", "ign") if speaks and name in relations.compute()]
+            print("\n".join(_document_table(documents, columns)), end="\n\n")
         print("\n".join(table(total.compute())))
         singletons = "without singletons" if args.remove_singletons else "singletons kept"
-        print(f"{_counted(total.documents, 'document')}, {singletons}")
+        print(f"{counted(total.documents, 'document')}, {singletons}")
+        if speaks:
+            print("", *relation_lines(relations), sep="\n")
     return 0
+
+
+def _write_submission(pairs: Sequence[tuple[Document, Annotation]], target: str) -> None:
+    docred.write_submission(pairs, target)
+    if not any(response.relations for _, response in pairs):
+        _warn(f"{target} is empty: there are no relations; the official script cannot read that")
 
 
 def _metric_names(text: str) -> tuple[str, ...]:
@@ -133,31 +184,27 @@ def _metric_names(text: str) -> tuple[str, ...]:
 
 def _paired(
     args: argparse.Namespace, report: corpora.Report
-) -> Iterator[tuple[str, Annotation, Annotation]]:
-    """The doc_id and both annotations of every document, in the order of the key."""
+) -> Iterator[tuple[Document, Annotation]]:
+    """Every document of the key, in its order, and what is predicted for it."""
     if args.key == args.response == "-":
         raise MismatchError("KEY and RESPONSE are both standard input; give a file for one of them")
     keys = _read_side(args.key, args.key_format or args.format, args.lenient, report)
     responses = _read_side(args.response, args.response_format or args.format, args.lenient, report)
     if unknown := [doc_id for doc_id in responses if doc_id not in keys]:
         raise MismatchError(
-            f"{args.response} has {_counted(len(unknown), 'document')} that {args.key} lacks: "
+            f"{args.response} has {counted(len(unknown), 'document')} that {args.key} lacks: "
             f"{_listed(unknown)}; expected names such as {_listed(list(keys))}"
         )
     if missing := [doc_id for doc_id in keys if doc_id not in responses]:
         _warn(
-            f"{args.response} lacks {_counted(len(missing), 'document')}, scored as if without "
+            f"{args.response} lacks {counted(len(missing), 'document')}, scored as if without "
             f"clusters: {_listed(missing)}"
         )
     for doc_id, key in keys.items():
         response = responses.get(doc_id)
         if response is not None:
             _check_words(key, response)
-        yield (
-            doc_id,
-            key.annotation or Annotation(),
-            response.annotation or Annotation() if response is not None else Annotation(),
-        )
+        yield key, (response.annotation if response is not None else None) or Annotation()
 
 
 def _read_side(
@@ -202,34 +249,22 @@ def _check_words(key: Document, response: Document) -> None:
         )
     if differing:
         _warn(
-            f"document {key.doc_id!r}: {_counted(len(differing), 'word')} of {len(key.words)} "
+            f"document {key.doc_id!r}: {counted(len(differing), 'word')} of {len(key.words)} "
             f"differ: {first}; scored by position"
         )
 
 
-def as_json(scores: metrics.Scores) -> dict[str, dict]:
-    """Fractions of all metrics, as the JSON output has them."""
-    return {name: score._asdict() for name, score in scores.items()}
-
-
-def table(scores: metrics.Scores) -> Iterator[str]:
-    """Percentages of all metrics, one a line."""
-    yield f"{'':10}{'precision':>10}{'recall':>10}{'f1':>10}"
-    for name, score in scores.items():
-        yield f"{name:10}" + "".join(f"{100 * value:10.2f}" for value in score)
-
-
-def _document_table(documents: dict[str, metrics.Scores]) -> Iterator[str]:
-    """F1 of every metric, one document a line."""
+def _document_table(
+    documents: dict[str, tuple[metrics.Scores, metrics.Scores]], columns: Sequence[str]
+) -> Iterator[str]:
+    """F1 of every metric and of these columns of relations, one document a line."""
     width = max(len("f1"), *map(len, documents))
-    first = next(iter(documents.values()))
-    yield f"{'f1':{width}}" + "".join(f"{name:>10}" for name in first)
-    for doc_id, scores in documents.items():
-        yield f"{doc_id:{width}}" + "".join(f"{100 * s.f1:10.2f}" for s in scores.values())
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+    names = [*next(iter(documents.values()))[0], *columns]
+    yield f"{'f1':{width}}" + "".join(f"{name:>10}" for name in names)
+    for doc_id, (scores, relations) in documents.items():
+        both = [*scores.values(), *(relations.get(name) for name in columns)]
+        cells = ("" if score is None else f"{100 * score.f1:.2f}" for score in both)
+        yield f"{doc_id:{width}}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:

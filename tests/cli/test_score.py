@@ -9,8 +9,8 @@ import pytest
 
 from t5coref import corpora
 from t5coref.cli import score
-from t5coref.core.document import Annotation, Document
-from t5coref.core.errors import DocumentError, FormatError, MismatchError
+from t5coref.core.document import Annotation, Document, Relation
+from t5coref.core.errors import ConfigError, DocumentError, FormatError, MismatchError
 from t5coref.core.metrics import NAMES, score_corpus
 
 WORDS = ("She", "saw", "her", "brother", ";", "he", "waved")
@@ -18,11 +18,12 @@ KEY = (((0, 1), (2, 3)), ((2, 4), (5, 6)))
 RESPONSE = (((0, 1), (2, 3)), ((2, 4),), ((5, 6),))
 
 
-def document(doc_id, clusters, words=WORDS):
+def document(doc_id, clusters, words=WORDS, relations=(), **extra):
     return Document(
         doc_id=doc_id,
         words=words,
-        annotation=None if clusters is None else Annotation(clusters),
+        annotation=None if clusters is None else Annotation(clusters, relations),
+        extra=extra,
     )
 
 
@@ -208,12 +209,109 @@ def test_unknown_metrics_are_a_usage_error(names, capsys):
     assert "expected some of muc,b3,ceafm" in capsys.readouterr().err
 
 
+# Relations
+
+OWNS, KNOWS = Relation(0, 1, "owns"), Relation(1, 0, "knows")
+
+
+def test_relations_are_scored_where_a_side_has_some(save, capsys):
+    key = save("key.jsonl", document("a", KEY, relations=(OWNS, KNOWS)), document("b", KEY))
+    response = save("r.jsonl", document("a", KEY, relations=(OWNS,)), document("b", RESPONSE))
+    assert run(key, response, "--metrics", "muc") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[2:] == [
+        ["2", "documents,", "singletons", "kept"],
+        [],
+        ["relations", "precision", "recall", "f1"],
+        ["mentions", "100.00", "100.00", "100.00"],
+        [
+            "coref",
+            *(f"{100 * x:.2f}" for x in score_corpus([(KEY, KEY), (KEY, RESPONSE)])["conll"]),
+        ],
+        ["re", "100.00", "50.00", "66.67"],
+        ["2", "documents,", "1", "right", "of", "1", "predicted", "and", "2", "true"],
+    ]
+    out = as_json(capsys, key, response, "--metrics", "muc", "--per-document")
+    assert out["relations"]["re"] == {"precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3)}
+    assert list(out["relations"]) == ["mentions", "coref", "re"]
+    assert out["documents"]["a"]["relations"]["re"]["recall"] == 0.5
+    # either side is enough, none is none
+    empty = save("empty.jsonl", document("a", KEY), document("b", KEY))
+    assert as_json(capsys, key, empty)["relations"]["re"]["f1"] == 0
+    assert as_json(capsys, empty, response)["relations"]["re"]["f1"] == 0
+    assert "relations" not in as_json(capsys, empty, empty)
+    assert run(empty, empty) == 0
+    assert "relations" not in capsys.readouterr().out
+
+
+def test_relations_are_scored_with_singletons(save, capsys):
+    single = (((0, 1),), ((5, 6),))
+    key = save("key.jsonl", document("a", single, relations=(OWNS,)))
+    out = as_json(capsys, key, key, "--remove-singletons")
+    assert out["mentions"]["f1"] == 0
+    assert out["relations"]["mentions"]["f1"] == out["relations"]["re"]["f1"] == 1
+
+
+def test_what_training_states_is_left_out_of_ign(save, capsys):
+    key = save("key.jsonl", document("a", KEY, relations=(OWNS, KNOWS)))
+    train = save("train.jsonl", document("t", KEY, relations=(OWNS,)))
+    wrong = Relation(1, 1, "owns")
+    response = save("r.jsonl", document("a", KEY, relations=(OWNS, KNOWS, wrong)))
+    out = as_json(capsys, key, response, "--train", train)["relations"]
+    assert out["re"]["precision"] == 2 / 3
+    assert out["ign"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3)}
+    assert run(key, response, "--train", train, "--per-document", "--metrics", "muc") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == [["f1", "muc", "re", "ign"], ["a", "100.00", "80.00", "66.67"]]
+    nothing = save("nothing.jsonl", document("t", KEY))
+    with pytest.raises(ConfigError, match=r"--train .*nothing.jsonl has no relations; expected"):
+        run(key, response, "--train", nothing)
+
+
+def test_a_key_without_relations_and_its_codalab_submission(save, tmp_path, capsys):
+    extra = {"relations_unknown": True, "entities": [
+        {"mentions": [], "names": []}, *({"mentions": c, "names": ["n"] * 2} for c in KEY)
+    ]}  # fmt: skip
+    key = save("key.jsonl", document("a", KEY, **extra), document("b", KEY, **extra))
+    response = save("r.jsonl", document("a", RESPONSE, relations=(OWNS, KNOWS)))
+    target = tmp_path / "result.json"
+    assert run(key, response, "--codalab", str(target)) == 0
+    captured = capsys.readouterr()
+    assert "does not say which relations 2 documents have; theirs are not scored" in captured.err
+    assert "\nre " not in captured.out
+    row = {"title": "a", "evidence": []}
+    assert json.loads(target.read_text("utf-8")) == [
+        row | {"h_idx": 1, "t_idx": 10**6 + 1, "r": "owns"},
+        row | {"h_idx": 10**6 + 1, "t_idx": 1, "r": "knows"},
+    ]
+    assert run(key, key, "--codalab", str(target)) == 0
+    assert json.loads(target.read_text("utf-8")) == []
+    assert "is empty: there are no relations" in capsys.readouterr().err
+
+
+def test_re_docred_from_its_own_files(shared, save, tmp_path, capsys):
+    """Perfect predictions through jsonl score 1, and a submission has the file's own numbers."""
+    folder = shared / "data" / "redocred"
+    predicted = [d.with_annotation(d.annotation) for d in corpora.read(folder / "dev.json")]
+    response = save("r.jsonl", *predicted)
+    target = tmp_path / "result.json"
+    out = as_json(capsys, str(folder / "dev.json"), response, "--train",
+                  str(folder / "train.json"), "--codalab", str(target))  # fmt: skip
+    assert {out["relations"][name]["f1"] for name in ("mentions", "coref", "re", "ign")} == {1}
+    truth = json.loads((folder / "dev.json").read_text("utf-8"))
+    assert {
+        (r["title"], r["h_idx"], r["t_idx"], r["r"]) for r in json.loads(target.read_text())
+    } == {(value["title"], x["h"], x["t"], x["r"]) for value in truth for x in value["labels"]}
+
+
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit):
         run("--help")
     text = capsys.readouterr().out
     assert "examples:" in text
     assert "docs/metrics.md" in text
+    assert "re_official" in text
+    assert "--codalab result.json" in text
 
 
 def test_files_of_the_official_scorer(shared, capsys):
