@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t5coref.core.document import Annotation, Document, Relation, crosses
-from t5coref.corpora import conll2012, conllu, jsonl, litbank, preco
+from t5coref.corpora import conll2012, conllu, docred, jsonl, litbank, preco
 
 ANY_WORD = st.text(min_size=1, max_size=5) | st.sampled_from(
     [
@@ -106,6 +106,30 @@ def test_preco(document):
     assert (found.words, found.sentences) == (document.words, document.sentences)
 
 
+@given(document=documents(), data=st.data())
+def test_docred(document, data):
+    """What its writer can hold comes back; what no partition can hold goes, as from any file."""
+    sentence = [i for i, (start, end) in enumerate(document.sentences) for _ in range(start, end)]
+    taken, clusters = set(), []
+    for cluster in document.annotation.clusters:
+        kept = [s for s in cluster if sentence[s[0]] == sentence[s[1] - 1] and s not in taken]
+        taken.update(kept)
+        clusters += [tuple(kept)] if kept else []
+    ends = st.integers(0, len(clusters) - 1)
+    relation = st.builds(Relation, ends, ends, st.text()).filter(lambda r: r.head != r.tail)
+    several = len(clusters) > 1
+    relations = data.draw(st.lists(relation, max_size=4, unique=True)) if several else ()
+    types = data.draw(st.tuples(*[st.text()] * len(clusters)))
+    annotation = Annotation(tuple(clusters), tuple(relations), types=types)
+    found = through(docred, document.with_annotation(annotation))
+    assert found.annotation == annotation
+    assert (found.doc_id, found.words) == (document.doc_id, document.words)
+    assert found.sentences == document.sentences
+    assert through(docred, found) == found
+    whole = through(docred, document)
+    assert whole.annotation.clusters == annotation.clusters
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -124,6 +148,7 @@ def full_documents(draw):
     n = len(document.annotation.clusters)
     relation = st.builds(Relation, st.integers(0, n - 1), st.integers(0, n - 1), st.text())
     relations = draw(st.lists(relation, max_size=3)) if n else []
+    types = draw(st.none() | st.tuples(*[st.none() | st.text()] * n))
     keys = st.text().filter(lambda key: key not in jsonl.KEYS)
     return Document(
         doc_id=draw(st.text(min_size=1)),
@@ -134,7 +159,9 @@ def full_documents(draw):
         text=text,
         word_offsets=tuple(offsets),
         annotation=draw(
-            st.sampled_from([None, Annotation(document.annotation.clusters, tuple(relations))])
+            st.sampled_from(
+                [None, Annotation(document.annotation.clusters, tuple(relations), types=types)]
+            )
         ),
         extra=draw(st.dictionaries(keys, JSON, max_size=3)),
     )
