@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "predict",
     "evaluate": "evaluate",
     "score": "score",
+    "view": "view",
     "train": "train",
     "t5x": "t5x",
     "linearize": "linearize",

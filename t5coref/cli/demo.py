@@ -12,8 +12,10 @@ HELP = "train a tiny model on stories and watch it work"
 
 DESCRIPTION = """\
 Trains a tiny T5 from scratch on short English stories (those that come with t5coref and generated
-ones), predicts the clusters of stories that it has never seen, prints some in colour and scores
-them all. Everything that it writes stays in the output folder; started again, it goes on there.
+ones), predicts the clusters of stories that it has never seen, prints some in colour, scores them
+all and writes a page that shows every error. At the end stands a document with relations, as those
+that come with t5coref have. Everything that it writes stays in the output folder; started again, it
+goes on there.
 """
 
 EXPERIMENT = "gin/experiments/demo.gin"
@@ -33,11 +35,11 @@ def run(args: argparse.Namespace) -> int:
 
     from t5coref import cli
     from t5coref.cli.gin_files import gin_root
-    from t5coref.cli.show import coloured
+    from t5coref.cli.show import coloured, shown
     from t5coref.cli.tables import table
     from t5coref.core.metrics import Scorer
     from t5coref.corpora import jsonl
-    from t5coref.demo import generate
+    from t5coref.demo import biographies, generate
 
     console = Console(highlight=False)
     folder = pathlib.Path(args.output)
@@ -74,14 +76,26 @@ def run(args: argparse.Namespace) -> int:
         scorer.add(a.annotation.clusters, b.annotation.clusters)
     print("\n".join(table(scorer.compute())))
 
+    console.print("\n[bold]4. Looking[/] at every story and every error on one page")
+    page = folder / "stories.html"
+    status = cli.main(
+        ["view", str(found_file), "--gold", str(gold_file), "--output", str(page)]
+    )  # fmt: skip
+    if status:
+        return status
+
+    console.print("\n[bold]5. Relations[/] between entities, as written by hand\n")
+    console.print(shown(next(biographies())))
+
     model = folder / "run" / "best"
     console.print(
         f"\ntrained in {trained - started:.0f} s, "
-        f"predicted and scored in {time.monotonic() - trained:.0f} s\n\n[bold]Written[/]"
+        f"all else in {time.monotonic() - trained:.0f} s\n\n[bold]Written[/]"
     )
     for path, what in (
         (model, "the model"),
         (folder / "run" / "metrics.jsonl", "its training, step by step"),
+        (page, "the stories, predicted and true, for a browser"),
         (found_file, "the predictions"),
         (gold_file, "the key"),
     ):
@@ -89,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         "\nNow try\n"
         f"  echo 'Anna lost her hat. A king found it. He thanked her.' | \\\n"
-        f"    t5coref predict --model {model} --input - --output -\n"
+        f"    t5coref predict --model {model} --input - --output - | t5coref view -\n"
+        "  t5coref view --demo --output page.html    more documents with relations\n"
     )
     return 0

@@ -1,6 +1,6 @@
-"""Text for the demonstration, free of rights: hand-written stories, and a generator of simple ones.
+"""Text for the demonstration, free of rights: stories, lives and companies, all invented.
 
-Both are dedicated to the public domain (CC0 1.0), see LICENSE-CC0 beside this file.
+Some are written by hand, others made by a generator of simple stories. All are dedicated to the public domain (CC0 1.0), see LICENSE-CC0 beside this file.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from t5coref.core.document import Document
 from t5coref.corpora import jsonl
 from t5coref.demo.generate import generate
 
-__all__ = ["generate", "stories"]
+__all__ = ["biographies", "generate", "stories"]
 
 
 def stories() -> Iterator[Document]:
     """The hand-written stories and dialogues: nested mentions, groups, singletons, speakers."""
-    with resources.as_file(resources.files(__name__) / "stories.jsonl") as path:
+    yield from _read("stories.jsonl")
+
+
+def biographies() -> Iterator[Document]:
+    """Hand-written lives and companies: entities with types, and relations between them."""
+    yield from _read("biographies.jsonl")
+
+
+def _read(name: str) -> Iterator[Document]:
+    with resources.as_file(resources.files(__name__) / name) as path:
         yield from jsonl.read(path)
