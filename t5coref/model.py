@@ -27,6 +27,9 @@ from t5coref.tokenizer import MODEL_FILE, Tokenizer
 
 CARD_FILE = "t5coref.json"
 
+HEADS_KEY = "joint_ie"
+"""Of the cards of models with heads (`t5coref.joint_ie`), and of no others."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:
@@ -38,7 +41,7 @@ class Format:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The added symbols that the format needs, in their order."""
-        return linearize.named(self.name).symbols
+        return linearize.symbols_of(self.name, self.options)
 
     def make(self, tokenizer: Tokenizer) -> Linearization:
         """The linearization for this tokenizer."""
@@ -46,6 +49,72 @@ class Format:
             return linearize.get(self.name, tokenizer, **self.options)
         except TypeError as e:
             raise ConfigError(f"format {self.name!r} does not take these options: {e}") from None
+
+
+def card(tokenizer: Tokenizer, format: Format | None, dtype: str) -> dict[str, Any]:
+    """What identifies the parts of a model; without a format it writes no sequences."""
+    linearization = None
+    if format is not None:
+        linearization = {"name": format.name, "options": dict(format.options)}
+    return {
+        "t5coref": __version__,
+        "format": linearization,
+        "tokenizer": {
+            "symbols": list(tokenizer.symbols),
+            "word_rule": tokenizer.word_rule,
+            "fingerprint": tokenizer.fingerprint,
+        },
+        "dtype": dtype,
+    }
+
+
+def write_card(folder: pathlib.Path, card: Mapping[str, Any]) -> None:
+    """Writes the card of a folder that has the weights already, with their digests."""
+    weights = {file.name: digest(file) for file in sorted(folder.glob("*.safetensors"))}
+    text = json.dumps({**card, "weights": weights}, indent=2)
+    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_card(folder: pathlib.Path) -> dict[str, Any]:
+    """Reads what `write_card` wrote."""
+    return json.loads((folder / CARD_FILE).read_text("utf-8"))
+
+
+def has_heads(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a model with heads for entities and relations."""
+    place = pathlib.Path(folder)
+    return (place / CARD_FILE).is_file() and HEADS_KEY in read_card(place)
+
+
+def tokenizer_of(folder: pathlib.Path, card: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of a model folder.
+
+    Raises:
+      MismatchError: it is not the one that the card names.
+    """
+    saved = card["tokenizer"]
+    tokenizer = Tokenizer(folder / MODEL_FILE, saved["symbols"])
+    tokenizer = tokenizer.with_word_rule(saved["word_rule"])
+    if tokenizer.fingerprint != saved["fingerprint"]:
+        raise MismatchError(
+            f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint}; the weights "
+            f"were trained with {saved['fingerprint']}; restore its {MODEL_FILE}"
+        )
+    return tokenizer
+
+
+def digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(card: Mapping[str, Any], params: Any) -> str:
+    """A digest of a card and of weights: predictions of one job must share it."""
+    found = hashlib.sha256(json.dumps(card, sort_keys=True).encode())
+    for leaf in jax.tree.leaves(params):
+        found.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+    return found.hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,23 +133,12 @@ class Identity:
 
     def card(self) -> dict[str, Any]:
         """What identifies the parts."""
-        return {
-            "t5coref": __version__,
-            "format": {"name": self.format.name, "options": dict(self.format.options)},
-            "tokenizer": {
-                "symbols": list(self.tokenizer.symbols),
-                "word_rule": self.tokenizer.word_rule,
-                "fingerprint": self.tokenizer.fingerprint,
-            },
-            "dtype": self.dtype,
-        }
+        return card(self.tokenizer, self.format, self.dtype)
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes the tokenizer and the card into a folder that has the weights already."""
         self.tokenizer.save(folder)
-        weights = sorted(folder.glob("*.safetensors"))
-        card = self.card() | {"weights": {f.name: _digest(f) for f in weights}}
-        (folder / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        write_card(folder, self.card())
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Identity:
@@ -88,18 +146,16 @@ class Identity:
 
         Raises:
           MismatchError: the tokenizer there is not the one that the weights were trained with.
+          ConfigError: the model was trained without a linearization.
         """
-        card = json.loads((folder / CARD_FILE).read_text("utf-8"))
-        saved = card["tokenizer"]
-        tokenizer = Tokenizer(folder / MODEL_FILE, saved["symbols"])
-        tokenizer = tokenizer.with_word_rule(saved["word_rule"])
-        if tokenizer.fingerprint != saved["fingerprint"]:
-            raise MismatchError(
-                f"{folder}: the tokenizer has fingerprint {tokenizer.fingerprint}; the weights "
-                f"were trained with {saved['fingerprint']}; restore its {MODEL_FILE}"
+        card = read_card(folder)
+        if card["format"] is None:
+            raise ConfigError(
+                f"{folder} is a model for joint entity and relation extraction, which writes no "
+                "sequences; load it with t5coref.joint_ie.JointModel.load"
             )
         format = Format(card["format"]["name"], card["format"]["options"])
-        return cls(tokenizer, format, card["dtype"])
+        return cls(tokenizer_of(folder, card), format, card["dtype"])
 
     @classmethod
     def published(
@@ -225,10 +281,7 @@ class Model:
 
     def fingerprint(self) -> str:
         """A digest of the card and the weights: predictions of one job must share it."""
-        digest = hashlib.sha256(json.dumps(self.card(), sort_keys=True).encode())
-        for leaf in jax.tree.leaves(self.params):
-            digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
-        return digest.hexdigest()[:16]
+        return fingerprint(self.card(), self.params)
 
 
 def pretrained(
@@ -288,8 +341,3 @@ def _weights(
     if config.vocab_size < at_least:
         config, params = grow_vocab(config, params, at_least)
     return config, params
-
-
-def _digest(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

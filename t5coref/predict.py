@@ -9,8 +9,8 @@ import functools
 import itertools
 import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -107,6 +107,27 @@ class _Conversation:
     answers: list[Answer | None]
 
 
+class Extractor(Protocol):
+    """What finds clusters, and relations perhaps, in streams of documents: `Predictor` is one.
+
+    Attributes:
+      round_size: documents taken at once.
+      memory: what was learned from documents and helps with the next ones; None = nothing.
+    """
+
+    round_size: int
+    memory: np.ndarray | None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What predictions depend on, as JSON."""
+        ...
+
+    def predict(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """Yields each document with its predicted annotation, in order; see `Predictor.predict`."""
+        ...
+
+
 class Predictor:
     """Predicts clusters for streams of documents, many at a time.
 
@@ -167,6 +188,19 @@ class Predictor:
         self._tables = self._everywhere(Tables.of(self.linearization.rules))
         self.memory = None
         self._params: Any = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What predictions depend on, as JSON."""
+        search = {"name": type(self.search).__name__.lower(), **asdict(self.search)}
+        search.pop("drafts", None)  # the same clusters are found with any
+        return {
+            "model": self.model.card() | {"fingerprint": self.model.fingerprint()},
+            "search": search,
+            "target_ratio": self.target_ratio,
+            "batch_size": self.batch_size,
+            "round_size": self.round_size,
+        }
 
     @property
     def memory(self) -> np.ndarray:

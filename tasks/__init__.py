@@ -4,17 +4,30 @@ A run file says `import tasks` and may bind `tasks.settings.tokenizer`, `.data`,
 `.options` and `.skip_long`; importing needs neither tokenizer nor data.
 """
 
-from tasks import codicrac, corefud, gum, litbank, mixtures, ontogum, ontonotes, preco
+from tasks import (
+    codicrac,
+    corefud,
+    dwie,
+    gum,
+    litbank,
+    mixtures,
+    ontogum,
+    ontonotes,
+    preco,
+    redocred,
+)
 from tasks.configuration import settings
 
 __all__ = [
     "codicrac",
     "corefud",
+    "dwie",
     "gum",
     "litbank",
     "mixtures",
     "ontogum",
     "ontonotes",
     "preco",
+    "redocred",
     "settings",
 ]

@@ -24,6 +24,7 @@ from t5coref.core.errors import ConfigError, T5CorefError
 
 CONSTRUCTORS = {
     "train": "t5coref.train",
+    "fit": "t5coref.train",
     "pretrained": "t5coref.model",
     "from_scratch": "t5coref.model",
     "Format": "t5coref.model",
@@ -31,9 +32,23 @@ CONSTRUCTORS = {
     "Tokenizer": "t5coref.tokenizer",
     "adamw": "t5coref.train.optimizers",
     "adafactor": "t5coref.train.optimizers",
+    "encoder_and_task": "t5coref.train.optimizers",
     "corpus_files": "t5coref.train.inputs",
     "demo_stories": "t5coref.train.inputs",
+    "relation_options": "t5coref.train.inputs",
     "vocabulary": "t5coref.train.inputs",
+    "JointObjective": "t5coref.joint_ie",
+    "joint_model": "t5coref.joint_ie",
+    "relations_in_file": "t5coref.joint_ie",
+    "relations_of": "t5coref.joint_ie",
+    "JointIE": "t5coref.nn.joint_ie",
+    "SpanRepresentation": "t5coref.nn.joint_ie",
+    "MentionDetector": "t5coref.nn.joint_ie",
+    "BilinearCoreference": "t5coref.nn.joint_ie",
+    "EntityRelations": "t5coref.nn.joint_ie",
+    "MentionRelations": "t5coref.nn.joint_ie",
+    "GraphPropagation": "t5coref.nn.joint_ie",
+    "GraphCompatibility": "t5coref.nn.joint_ie",
 }
 """What gin files may bind arguments of: name -> the module that has it."""
 
@@ -119,6 +134,15 @@ def call(name: str, **arguments: Any) -> Any:
                 f"{message}; bind them in a gin file or with --gin.{name}..."
             ) from None
         raise
+
+
+def is_bound(argument: str) -> bool:
+    """Whether what was loaded gives `FUNCTION.ARGUMENT` a value."""
+    try:
+        gin.query_parameter(argument)
+    except ValueError:
+        return False
+    return True
 
 
 def macros() -> dict[str, str]:

@@ -10,8 +10,9 @@ from t5coref.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from t5coref.decode.search import Beam, Greedy
+    from t5coref.joint_ie import JointPredictor
     from t5coref.model import Model
-    from t5coref.predict import Predictor
+    from t5coref.predict import Extractor
 
 CONSTRAINTS = ("strict", "reference")
 
@@ -26,7 +27,15 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--linearization", metavar="NAME",
         help="the format that the model writes, where nothing in it says so; see `t5coref "
         "linearize --list`")  # fmt: skip
-    add("--window", type=int, metavar="N", help="pieces of a window (default: the model's own)")
+    add("--relation-model", metavar="DIR",
+        help="a second model, which finds relations between the clusters of the first: the "
+        "pipeline of docs/joint_ie.md")  # fmt: skip
+    add("--given-entities", action="store_true",
+        help="keep the clusters of the documents and find their relations only; gold ones when "
+        "evaluating")  # fmt: skip
+    add("--window", type=int, metavar="N",
+        help="pieces of a window (default: the model's own); for a model with heads, which reads "
+        "documents whole, those of the longest document (default: 4096)")  # fmt: skip
     add("--stride", type=int, metavar="N",
         help="most pieces from one window to the next (default: half)")  # fmt: skip
     add("--carry", action="store_true",
@@ -108,12 +117,53 @@ def search_of(args: argparse.Namespace) -> Greedy | Beam:
     return Beam(args.beams) if penalty is None else Beam(args.beams, penalty)
 
 
-def load_predictor(args: argparse.Namespace) -> Predictor:
-    """A predictor for `load_model`."""
-    from t5coref.predict import Predictor
+_OF_SEQUENCES = (
+    "stride", "carry", "drop_singletons", "keep_singletons", "beams", "length_penalty",
+    "constraint", "model_parallel", "target_ratio",
+)  # fmt: skip
+"""Arguments that mean nothing to a model that writes no sequences."""
 
+
+def load_predictor(args: argparse.Namespace) -> Extractor:
+    """A predictor for the model or models that the arguments name.
+
+    Raises:
+      ConfigError: an argument is out of range, or does not suit the kind of model.
+    """
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}; expected at least 1")
+    if args.relation_model is None:
+        return _one_predictor(args)
+    from t5coref.joint_ie import PipelinePredictor
+
+    if args.given_entities:
+        raise ConfigError(
+            "--given-entities with --relation-model: the clusters are either given or found; for "
+            "given ones name the relation model with --model"
+        )
+    relations = _joint_predictor(args, args.relation_model, given_entities=True)
+    return PipelinePredictor(_one_predictor(args), relations)
+
+
+def _one_predictor(args: argparse.Namespace) -> Extractor:
+    from t5coref.model import has_heads
+    from t5coref.predict import Predictor
+
+    if has_heads(args.model) and args.linearization is None:
+        unset = argparse.ArgumentParser()
+        add_model_arguments(unset)
+        usual = vars(unset.parse_args(["--model", ""]))
+        if changed := [name for name in _OF_SEQUENCES if getattr(args, name) != usual[name]]:
+            option = "--" + changed[0].replace("_", "-")
+            raise ConfigError(
+                f"{args.model} is a model with heads, which writes no sequences; leave out {option}"
+            )
+        return _joint_predictor(args, args.model, given_entities=args.given_entities or None)
+    if args.given_entities:
+        raise ConfigError(
+            f"--given-entities: {args.model} writes clusters and cannot be given them; expected a "
+            "model with relation heads, see docs/joint_ie.md"
+        )
     search = search_of(args)
     model = load_model(args)
     return Predictor(
@@ -122,4 +172,21 @@ def load_predictor(args: argparse.Namespace) -> Predictor:
         target_ratio=args.target_ratio,
         search=search,
         model_parallel=args.model_parallel,
+    )
+
+
+def _joint_predictor(
+    args: argparse.Namespace, folder: str, *, given_entities: bool | None
+) -> JointPredictor:
+    import jax
+
+    from t5coref.cli.compile_cache import keep_compiled_programs
+    from t5coref.joint_ie import JointModel, JointPredictor
+
+    keep_compiled_programs()
+    on_cpu = "float32" if jax.default_backend() == "cpu" else None
+    model = JointModel.load(folder, dtype=args.dtype or on_cpu)
+    longest = {} if args.window is None else {"longest": args.window}
+    return JointPredictor(
+        model, batch_size=args.batch_size, given_entities=given_entities, **longest
     )

@@ -1,4 +1,4 @@
-"""`t5coref predict`: clusters for raw text or any corpus format, as a resumable job."""
+"""`t5coref predict`: clusters and relations for text or any corpus format, a resumable job."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from t5coref.corpora.files import STDIN
 if TYPE_CHECKING:
     from t5coref.jobs import Host
 
-HELP = "predict clusters for raw text or any corpus format"
+HELP = "predict clusters and relations for raw text or any corpus format"
 
 DESCRIPTION = """\
-Predicts the clusters of every document of the inputs. --output writes them into one file, in the
+Predicts the clusters of every document of the inputs, and with a model that knows relations also
+those between the clusters. --output writes them into one file, in the
 order of the inputs; --output-dir writes a file for each input, on any number of machines.
 
 Documents longer than the model's window are cut into windows and their clusters merged. A document
@@ -28,8 +29,9 @@ that cannot be read or predicted is reported, and its record has no clusters but
 the others go on. A job that was interrupted goes on where it stopped when the same command is
 started again; an output appears when all of it is done. OUTPUT.job.json says what it was made with.
 
-Beside `clusters`, jsonl records have `confidences`: for each mention how probable the model finds
-it that the span is a mention, and that it belongs to its cluster.
+Beside `clusters`, jsonl records have `relations`, where the model finds some, and `confidences`,
+where it writes its clusters: for each mention how probable the model finds it that the span is a
+mention, and that it belongs to its cluster.
 """
 
 EPILOG = f"""\
@@ -37,6 +39,8 @@ examples:
   t5coref predict --model runs/litbank/best --input story.txt --output story.jsonl
   t5coref predict --model M --input dev/*.conllu --output dev.conll --output-format conll
   t5coref predict --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --input DEV --output OUT
+  t5coref predict --model runs/joint_m/best --input dev.json --format docred --output dev.jsonl
+  t5coref predict --model runs/coref/best --relation-model runs/relations/best --input ...
   echo "Mara fed her dog. It was hungry." | t5coref predict --model M --input - --output -
 
 Raw text needs no preparation: it is split by spaCy's rules for --language, and the records carry
@@ -57,7 +61,7 @@ docs/batch_inference.md tells more.
 
 {compile_cache.HELP}"""
 
-OUTPUT_FORMATS = {"jsonl": "jsonl", "conll": "conll2012", "conllu": "conllu"}
+OUTPUT_FORMATS = {"jsonl": "jsonl", "conll": "conll2012", "conllu": "conllu", "docred": "docred"}
 
 _MANY = ("shard_size", "multihost", "num_processes", "process_id", "coordinator")
 """Arguments that need --output-dir."""

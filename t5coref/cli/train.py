@@ -15,11 +15,12 @@ DESCRIPTION = """\
 Trains a model as gin files say, on all devices of this machine.
 
 A gin file is a Python call written down: it binds the arguments of functions of t5coref, foremost
-those of `t5coref.train.train`. --gin.NAME=VALUE overrides one binding (NAME has a dot: an argument)
-or one macro (upper case: a value that the files use). Values are Python literals; what is none, a
-path for example, is taken as a string.
+those of `t5coref.train.train`, or, where a file binds `fit.objective`, those of
+`t5coref.train.fit` and of that objective. --gin.NAME=VALUE overrides one binding (NAME has a dot:
+an argument) or one macro (upper case: a value that the files use). Values are Python literals; what
+is none, a path for example, is taken as a string.
 
-OUTPUT receives the models `best` (by CoNLL F1 on the dev documents) and `last`, checkpoints,
+OUTPUT receives the models `best` (by its score on the dev documents) and `last`, checkpoints,
 metrics.jsonl, event files for TensorBoard, and config.gin, the bindings that were used. Killed at
 any moment and started again, the same command goes on and ends with the same result.
 """
@@ -30,6 +31,8 @@ examples:
   t5coref train --gin_file gin/experiments/litbank_small.gin --gin.MODEL=flan-t5-small \\
       --gin.TRAIN_FILES='litbank/*_brat.conll' --gin.TRAIN_IDS=train.ids \\
       --gin.DEV_FILES='litbank/*_brat.conll' --gin.DEV_IDS=dev.ids --gin.OUTPUT=runs/litbank
+  t5coref train --gin_file gin/experiments/redocred_joint_m.gin --gin.MODEL=flan-t5-small \\
+      --gin.TRAIN_FILES=train_revised.json --gin.DEV_FILES=dev_revised.json --gin.OUTPUT=runs/re
   t5coref train --gin_file mine.gin --gin.train.steps=500 --gin.adamw.peak=1e-4
   tensorboard --logdir runs
 
@@ -68,14 +71,15 @@ def spread(args: Sequence[str]) -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Trains and prints where the models are."""
     from t5coref.cli import gin_files
-    from t5coref.cli.train_progress import TrainingProgress
+    from t5coref.cli.train_progress import TrainingProgress, score_name
 
     compile_cache.keep_compiled_programs()
     gin_files.load(args.gin_file, [gin_files.binding(text) for text in args.gin_bindings])
     with TrainingProgress(quiet=args.quiet, config=gin_files.operative) as progress:
-        result = gin_files.call("train", listener=progress)
+        training = "fit" if gin_files.is_bound("fit.objective") else "train"
+        result = gin_files.call(training, listener=progress)
     if result.best_step is not None:
-        conll = 100 * result.scores["conll"]
-        print(f"CoNLL F1 {conll:.2f} on the dev documents, after step {result.best_step}")
+        best = f"{score_name(result.score)} {100 * result.scores[result.score]:.2f}"
+        print(f"{best} on the dev documents, after step {result.best_step}")
     print(f"model: {result.best}")
     return 0

@@ -18,6 +18,14 @@ SMOOTHING = 0.9  # share of the past in the loss and the speed that are shown
 CURVE = 40  # characters for an F1 of 100
 CONFIG_FILE = "config.gin"
 
+SCORES = {"conll": "CoNLL F1", "coref": "COREF F1", "re": "RE F1"}
+"""What the scores that decide are called on the screen."""
+
+
+def score_name(score: str) -> str:
+    """What a score is called on the screen."""
+    return SCORES.get(score, score)
+
 
 class TrainingProgress(Listener):
     """Writes to standard error, and `config` to the run's folder.
@@ -44,6 +52,7 @@ class TrainingProgress(Listener):
         self._pieces: float | None = None
         self._spoke = self._began = time.monotonic()
         self._first = self._total = 0
+        self._score = "conll"
 
     def __enter__(self) -> TrainingProgress:
         self._bar.start()
@@ -66,11 +75,13 @@ class TrainingProgress(Listener):
             )
         if plan.skipped:
             say(f"warning: {len(plan.skipped)} examples are too long and left out")
+        for note in plan.notes:
+            say(f"note: {note}")
         if plan.done:
             say(f"going on after step {plan.done:,}")
         if self._config is not None:
             (plan.folder / CONFIG_FILE).write_text(self._config(), "utf-8")
-        self._first, self._total = plan.done, plan.steps
+        self._first, self._total, self._score = plan.done, plan.steps, plan.score
         self._began = time.monotonic()
         self._bar.update(self._task, description="compiling", total=plan.steps, completed=plan.done)
 
@@ -98,9 +109,11 @@ class TrainingProgress(Listener):
 
     def evaluated(self, row: Row, best: bool) -> None:
         """Adds a line to the curve of dev scores."""
-        curve = "█" * round(CURVE * row["conll"])
+        score = row[self._score]
+        curve = "█" * round(CURVE * score)
         mark = " best" if best else ""
-        self._say(f"step {row['step']:>6,}  CoNLL F1 {100 * row['conll']:6.2f} {curve}{mark}")
+        name = score_name(self._score)
+        self._say(f"step {row['step']:>6,}  {name} {100 * score:6.2f} {curve}{mark}")
         if row.get("failed"):
             self._say(f"warning: {row['failed']:.0f} dev documents have no prediction")
         self._bar.update(self._task, description="training")

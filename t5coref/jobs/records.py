@@ -25,7 +25,7 @@ from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.corpora import jsonl
 from t5coref.corpora.files import STDIN, PathLike
-from t5coref.predict import Predictor, error_of
+from t5coref.predict import Extractor, error_of
 
 Card = Mapping[str, Any]
 """What records depend on, as JSON."""
@@ -82,7 +82,7 @@ class Unfinished:
 
 
 def run(
-    predictor: Predictor,
+    predictor: Extractor,
     documents: Iterable[Document],
     output: PathLike,
     *,
@@ -116,7 +116,7 @@ def run(
     unfinished = Unfinished.of(target)
     if overwrite:
         unfinished.forget()
-    card = {**describe(predictor), "output_format": output_format, **(settings or {})}
+    card = {**predictor.identity, "output_format": output_format, **(settings or {})}
     collect(predictor, documents, unfinished, card, listener)
     temporary = target.with_name(target.name + ".new")
     errors = target.with_name(target.name + ".errors.jsonl")
@@ -144,22 +144,8 @@ def writable(format: str) -> corpora.Corpus:
     return corpus
 
 
-def describe(predictor: Predictor) -> dict[str, Any]:
-    """What records depend on of the predictor."""
-    search = predictor.search
-    described = {"name": type(search).__name__.lower(), **dataclasses.asdict(search)}
-    described.pop("drafts", None)  # the same clusters are found with any
-    return {
-        "model": predictor.model.card() | {"fingerprint": predictor.model.fingerprint()},
-        "search": described,
-        "target_ratio": predictor.target_ratio,
-        "batch_size": predictor.batch_size,
-        "round_size": predictor.round_size,
-    }
-
-
 def collect(
-    predictor: Predictor,
+    predictor: Extractor,
     documents: Iterable[Document],
     unfinished: Unfinished,
     card: Card,
@@ -222,7 +208,7 @@ def difference(stored: Any, wanted: Any, name: str = "") -> str | None:
     return None if stored == wanted else f"{name} = {stored!r}, now it is {wanted!r}"
 
 
-def _rounds(predictor: Predictor, stream: Iterator[Document]) -> Iterator[list[Document]]:
+def _rounds(predictor: Extractor, stream: Iterator[Document]) -> Iterator[list[Document]]:
     """Records, a round at a time; those that reading failed on pass through."""
     while batch := list(islice(stream, predictor.round_size)):
         predicted = predictor.predict([d for d in batch if error_of(d) is None])
@@ -253,17 +239,18 @@ def _check_card(unfinished: Unfinished, card: Card) -> None:
     temporary.replace(unfinished.card)
 
 
-def _memorize(predictor: Predictor, memory_file: pathlib.Path, rounds: int) -> None:
+def _memorize(predictor: Extractor, memory_file: pathlib.Path, rounds: int) -> None:
     """Writes down how many rounds are complete, and what the search knew after them."""
     temporary = memory_file.with_name(memory_file.name + ".new")
     with temporary.open("wb") as file:
-        np.savez(file, rounds=rounds, memory=predictor.memory)
+        learned = {} if predictor.memory is None else {"memory": predictor.memory}
+        np.savez(file, rounds=rounds, **learned)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(memory_file)
 
 
-def _resume(predictor: Predictor, unfinished: Unfinished) -> list[Document]:
+def _resume(predictor: Extractor, unfinished: Unfinished) -> list[Document]:
     """The records of complete rounds, to which the file is cut back; restores what was known."""
     predictor.memory = None
     if not unfinished.records.exists():
@@ -276,7 +263,7 @@ def _resume(predictor: Predictor, unfinished: Unfinished) -> list[Document]:
             records = int(stored["rounds"]) * predictor.round_size
             if records <= len(lines):  # else the records were tampered with: begin anew
                 kept = lines[:records]
-                predictor.memory = stored["memory"]
+                predictor.memory = stored.get("memory")
     with unfinished.records.open("r+b") as file:
         file.truncate(sum(map(len, kept)))
     return [jsonl.from_json(json.loads(line)) for line in kept]
@@ -296,7 +283,7 @@ def _check_same(
 
 
 def _stream(
-    predictor: Predictor,
+    predictor: Extractor,
     documents: Iterable[Document],
     corpus: corpora.Corpus,
     listener: Listener | None,

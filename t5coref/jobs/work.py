@@ -30,10 +30,10 @@ from t5coref.jobs import shards, storage
 from t5coref.jobs.hosts import Host
 from t5coref.jobs.inputs import Reader
 from t5coref.jobs.ledger import VERSION, Ledger, errors_of
-from t5coref.jobs.records import Listener, Tally, Unfinished, collect, describe, export, writable
+from t5coref.jobs.records import Listener, Tally, Unfinished, collect, export, writable
 from t5coref.jobs.shards import Shard
 from t5coref.jobs.storage import Folder
-from t5coref.predict import Predictor
+from t5coref.predict import Extractor
 
 try:
     import fcntl
@@ -94,7 +94,7 @@ class Summary:
 
 
 def run_shards(
-    predictor: Predictor,
+    predictor: Extractor,
     inputs: Sequence[str],
     output_dir: str,
     *,
@@ -141,7 +141,7 @@ def run_shards(
     ledger = Ledger(folder)
     settings = {
         "job_version": VERSION,
-        **describe(predictor),
+        **predictor.identity,
         "input_format": input_format,
         "language": language,
         "output_format": output_format,
@@ -207,7 +207,7 @@ def _plan(
 class _Work:
     """What a process needs to do shards."""
 
-    predictor: Predictor
+    predictor: Extractor
     folder: Folder
     ledger: Ledger
     scratch: pathlib.Path

@@ -56,6 +56,9 @@ __all__ = [
 
 Params = dict[str, Any]
 
+ENCODER_ALONE = ("T5EncoderModel", "MT5EncoderModel")
+"""Architectures without a decoder: our config then has no decoder layers."""
+
 KEEP, TRANSPOSE = False, True
 NAMES: tuple[tuple[str, str, bool], ...] = (
     # {i} is a layer, {p} an attention projection, {w} a feed-forward matrix.
@@ -130,12 +133,14 @@ def config_from_hf(config_json: Mapping[str, Any], *, dtype: str = "float32") ->
         raise CheckpointError(f"expected feed_forward_proj in {sorted(FEED_FORWARD)}, got {proj!r}")
     # Since transformers 5, `tie_word_embeddings` is always true and another key tells 1.1 from 1.0.
     tied = config_json.get("scale_decoder_outputs", config_json.get("tie_word_embeddings", True))
+    alone = not set(ENCODER_ALONE).isdisjoint(config_json.get("architectures") or ())
+    decoder_layers = config_json.get("num_decoder_layers") or config_json["num_layers"]
     return T5Config(
         vocab_size=config_json["vocab_size"],
         emb_dim=config_json["d_model"],
         num_heads=config_json["num_heads"],
         num_encoder_layers=config_json["num_layers"],
-        num_decoder_layers=config_json.get("num_decoder_layers") or config_json["num_layers"],
+        num_decoder_layers=0 if alone else decoder_layers,
         head_dim=config_json["d_kv"],
         mlp_dim=config_json["d_ff"],
         mlp_activations=FEED_FORWARD[proj],
@@ -160,17 +165,18 @@ def config_to_hf(config: T5Config) -> dict[str, Any]:
             f"expected mlp_activations in {list(FEED_FORWARD.values())}, "
             f"got {config.mlp_activations}; transformers' T5 has no other"
         )
+    alone = not config.num_decoder_layers
     return {
-        "architectures": ["T5ForConditionalGeneration"],
+        "architectures": [ENCODER_ALONE[0] if alone else "T5ForConditionalGeneration"],
         "model_type": "t5",
-        "is_encoder_decoder": True,
+        "is_encoder_decoder": not alone,
         "vocab_size": config.vocab_size,
         "d_model": config.emb_dim,
         "d_kv": config.head_dim,
         "d_ff": config.mlp_dim,
         "num_heads": config.num_heads,
         "num_layers": config.num_encoder_layers,
-        "num_decoder_layers": config.num_decoder_layers,
+        "num_decoder_layers": config.num_decoder_layers or config.num_encoder_layers,
         "feed_forward_proj": proj,
         "dropout_rate": config.dropout_rate,
         "tie_word_embeddings": config.logits_via_embedding,
@@ -283,7 +289,10 @@ def save_hf(
 
 
 def hf_tensors(config: T5Config) -> dict[str, Tensor]:
-    """Every tensor of a Hugging Face checkpoint of this model, by its name there."""
+    """Every tensor of a Hugging Face checkpoint of this model, by its name there.
+
+    A config without decoder layers is that of an encoder alone.
+    """
     # All layers of a stack are alike: the shapes of a model with one layer say them all.
     shapes = _shapes(
         dataclasses.replace(
@@ -293,6 +302,8 @@ def hf_tensors(config: T5Config) -> dict[str, Tensor]:
     layers = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
     tensors = {}
     for theirs, ours, transpose in NAMES:
+        if ours.startswith("decoder/") and not config.num_decoder_layers:
+            continue
         depth = layers[ours.split("/")[0]] if "{i}" in ours else 1
         places = PROJECTIONS.items() if "{p}" in ours else [("", "")]
         for i in range(depth):

@@ -145,6 +145,24 @@ class T5(nn.Module):
     ) -> jax.Array:
         """What the head scores, `[B, T, D]`: `hidden @ head_kernel(...)` are the logits."""
         encoded = self.encode(encoder_input_tokens, None, enable_dropout)
+        return self.hidden_of(
+            encoded,
+            encoder_input_tokens,
+            decoder_input_tokens,
+            decoder_target_tokens,
+            enable_dropout=enable_dropout,
+        )
+
+    def hidden_of(
+        self,
+        encoded: jax.Array,
+        encoder_input_tokens: jax.Array,
+        decoder_input_tokens: jax.Array,
+        decoder_target_tokens: jax.Array,
+        *,
+        enable_dropout: bool = True,
+    ) -> jax.Array:
+        """`hidden` for a source that is encoded already, `[B, S, D]`."""
         return self._decode_all(
             encoded,
             encoder_input_tokens,

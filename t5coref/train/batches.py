@@ -7,7 +7,7 @@ no state that would have to be saved.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import grain
@@ -116,6 +116,15 @@ def batches(
       source_length: S; None = the shortest of a few lengths that fits, see `padded_length`.
       target_length: T; likewise.
     """
+    collate = collator(rules, source_length=source_length, target_length=target_length)
+    dataset = grain.MapDataset.source(examples).seed(seed).shuffle().repeat(FOREVER)
+    return dataset.batch(batch_size, batch_fn=collate)
+
+
+def collator(
+    rules: Rules, *, source_length: int | None = None, target_length: int | None = None
+) -> Callable[[Sequence[Example]], Batch]:
+    """Puts examples of a format side by side; the arguments are those of `batches`."""
     if rules.scored_ids is None:
         column = None
     else:
@@ -142,8 +151,42 @@ def batches(
         pieces = sum(map(len, sources)) + sum(map(len, answers))
         return Batch(features, tuple(map(name, rows)), pieces)
 
-    dataset = grain.MapDataset.source(examples).seed(seed).shuffle().repeat(FOREVER)
-    return dataset.batch(batch_size, batch_fn=collate)
+    return collate
+
+
+class AlikeInLength:
+    """Which rows make batch n, so that those of a batch are of about one length.
+
+    Rows come in a new order in each epoch. So many batches in a row are sorted by length together,
+    and taken in a random order. A batch is a function of the seed and its number, and every row
+    comes once an epoch; no row is dropped at its end.
+
+    Args:
+      lengths: of the rows.
+      rows: B.
+      seed: of the order.
+      together: batches that are sorted together; 1 = as they come.
+    """
+
+    def __init__(self, lengths: Sequence[int], rows: int, seed: int, together: int = 16):
+        self._lengths = np.asarray(lengths)
+        self._rows, self._seed, self._together = rows, seed, together
+
+    def __len__(self) -> int:
+        return FOREVER
+
+    def __getitem__(self, number: int) -> list[int]:
+        """The rows of a batch."""
+        pool, place = divmod(number, self._together)
+        count, size = len(self._lengths), self._rows * self._together
+        taken: list[int] = []
+        while len(taken) < size:
+            epoch, first = divmod(pool * size + len(taken), count)
+            order = np.random.default_rng((self._seed, 0, epoch)).permutation(count)
+            taken += order[first : first + size - len(taken)].tolist()
+        by_length = sorted(taken, key=self._lengths.__getitem__)
+        turn = np.random.default_rng((self._seed, 1, pool)).permutation(self._together)[place]
+        return by_length[turn * self._rows : (turn + 1) * self._rows]
 
 
 def read_ahead(dataset: grain.MapDataset[Batch], start: int) -> Iterator[Batch]:

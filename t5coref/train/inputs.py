@@ -7,8 +7,10 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from typing import Any
 
-from t5coref import corpora
+from t5coref import corpora, linearize
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError
 from t5coref.tokenizer import Tokenizer
@@ -59,6 +61,21 @@ def demo_stories(*, count: int, seed: int = 0, written: bool = False) -> list[Do
     return [*(stories() if written else ()), *generate(count, seed)]
 
 
+def relation_options(
+    *, documents: Iterable[Document], entity_types: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Options of a format that writes relations: their names in some documents, and others.
+
+    Args:
+      documents: annotated ones.
+      entity_types: the format is to write the entities' types, too.
+      **options: further ones of the format.
+    """
+    names = linearize.inventory(documents)
+    types = names["entity_types"] if entity_types else ()
+    return {**options, "relations": names["relations"], "entity_types": types}
+
+
 OFTEN = 200  # times that a numeral is shown, so that it is worth a piece
 
 
@@ -88,8 +105,11 @@ def digest(documents: Iterable[Document]) -> str:
     """Tells one list of annotated documents from another."""
     seen = hashlib.sha256()
     for document in documents:
-        clusters = None if document.annotation is None else document.annotation.clusters
-        seen.update(repr((document.doc_id, document.words, clusters)).encode())
+        annotation = document.annotation
+        clusters = None if annotation is None else annotation.clusters
+        relations = () if annotation is None else tuple(map(astuple, annotation.relations))
+        facts = (document.doc_id, document.words, clusters, *((relations,) if relations else ()))
+        seen.update(repr(facts).encode())
     return seen.hexdigest()[:16]
 
 

@@ -22,6 +22,8 @@ class Plan(NamedTuple):
       devices: how many share the work.
       idle: how many are left out because the batch size cannot be divided by more.
       parameters: of the network.
+      score: which of the dev scores decides.
+      notes: what else is worth knowing about the examples.
     """
 
     folder: pathlib.Path
@@ -32,6 +34,8 @@ class Plan(NamedTuple):
     devices: int
     idle: int
     parameters: int
+    score: str = "conll"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,14 @@ class TrainResult:
     """What a run led to.
 
     Attributes:
-      best: folder of the model with the best dev CoNLL F1 (without dev documents, the last).
+      best: folder of the model with the best dev `score` (without dev documents, the last).
       last: folder of the model after the last step.
       best_step: after which step it was the best; None without dev documents.
       scores: dev scores of that step, as fractions.
       history: every evaluation, in order.
       steps: steps made, fewer than planned after an early stop.
       skipped: names of examples that were too long.
+      score: which of the dev scores decided.
     """
 
     best: pathlib.Path
@@ -55,6 +60,7 @@ class TrainResult:
     history: Sequence[Row]
     steps: int
     skipped: Sequence[str]
+    score: str = "conll"
 
 
 class Listener:

@@ -1,4 +1,4 @@
-"""Training on one machine: the whole loop.
+"""Training on one machine: the whole loop, for any objective.
 
 K micro-batches of B rows make one step. Every number of a run is a function of its arguments: batch
 n depends on the seed and n, dropout on the seed and n, and a checkpoint holds everything else. So a
@@ -8,11 +8,10 @@ run that was killed and started again ends with the same weights as one that was
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,19 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, T5CorefError
-from t5coref.core.metrics import Scorer
-from t5coref.model import Format, Model
-from t5coref.nn.scan import scan_params, unscan_params
-from t5coref.predict import Predictor, error_of
-from t5coref.train.batches import Batch, batches, fingerprint, read_ahead, training_examples
-from t5coref.train.inputs import digest
+from t5coref.train.batches import Batch, read_ahead
 from t5coref.train.listener import Listener, Plan, TrainResult
 from t5coref.train.logbook import Logbook, Row
+from t5coref.train.objective import Objective, Savable
 from t5coref.train.optimizers import OptimizerFactory, adamw
-from t5coref.train.run_folder import BEST, LAST, RunFolder, best_row, start_of
-from t5coref.train.step import TrainState, make_train_step
+from t5coref.train.run_folder import BEST, LAST, RunFolder, best_row
+from t5coref.train.step import TrainState, make_step
 
 Devices = Sequence[Any]
 """Of `jax.Device`, which type checkers do not know as a type."""
@@ -40,51 +34,15 @@ Devices = Sequence[Any]
 DATA = "data"
 """The mesh axis over which the rows of a batch are divided."""
 
-Evaluate = Callable[[Mapping[str, Any]], Mapping[str, float]]
-"""Parameters (not scanned) -> scores, `conll` among them."""
-
 
 class TrainingError(T5CorefError):
     """Training cannot go on: the loss is no number."""
 
 
-def dev_scorer(
-    model: Model,
-    documents: Sequence[Document],
+def fit(
     *,
-    remove_singletons: bool = False,
-    batch_size: int = 8,
-    target_ratio: float = 3.0,
-    devices: Devices | None = None,
-) -> Evaluate:
-    """Decodes documents with given parameters and scores the clusters against the gold ones.
-
-    F1 of each metric under its name; `mention_f1`, and `failed`, the documents without a
-    prediction, which are scored as if without clusters.
-    """
-    # The suffixes of a document are windows for training only.
-    options = {k: v for k, v in model.format.options.items() if k != "suffixes"}
-    model = dataclasses.replace(model, format=Format(model.format.name, options))
-    predictor = Predictor(model, batch_size=batch_size, target_ratio=target_ratio, devices=devices)
-
-    def evaluate(params: Mapping[str, Any]) -> dict[str, float]:
-        scorer = Scorer(remove_singletons=remove_singletons)
-        failed = 0
-        for gold, found in zip(documents, predictor.predict(documents, params), strict=True):
-            key, response = gold.annotation or Annotation(), found.annotation or Annotation()
-            scorer.add(key.clusters, response.clusters)
-            failed += error_of(found) is not None
-        return {**{name: prf.f1 for name, prf in scorer.compute().items()}, "failed": failed}
-
-    return evaluate
-
-
-def train(
-    *,
-    model: Model,
-    train_set: Sequence[Document],
+    objective: Objective,
     output_dir: str | os.PathLike[str],
-    dev_set: Sequence[Document] = (),
     steps: int | None = None,
     epochs: float | None = None,
     batch_size: int = 8,
@@ -92,65 +50,35 @@ def train(
     optimizer: OptimizerFactory = adamw,
     seed: int = 0,
     eval_every: int | None = None,
-    eval_batch_size: int = 8,
-    target_ratio: float = 3.0,
-    remove_singletons: bool = False,
     stop_at: float | None = None,
     patience: int | None = None,
     save_every: int | None = None,
     save_minutes: float = 20.0,
     keep: int = 2,
     resume: bool = True,
-    dtype: str | None = None,
-    dropout: float | None = None,
-    scan_layers: bool = False,
-    remat: bool = False,
-    z_loss: float = 0.0,
-    label_smoothing: float = 0.0,
-    max_source_length: int | None = None,
-    max_target_length: int | None = None,
-    fixed_lengths: bool = False,
-    skip_long: bool = False,
     devices: Devices | None = None,
-    evaluate: Evaluate | None = None,
     listener: Listener | None = None,
 ) -> TrainResult:
-    """Trains a model, or goes on where an earlier process in `output_dir` stopped.
+    """Learns an objective, or goes on where an earlier process in `output_dir` stopped.
 
     Args:
-      model: where to start from.
-      train_set: documents with clusters.
+      objective: the loss, the batches, the evaluation, and the model to start from.
       output_dir: receives checkpoints, logs, and the models `best` and `last`.
-      dev_set: documents that decide which model is the best.
       steps: how many; give either this or `epochs`.
       epochs: how many times to see each example.
       batch_size: rows that are computed at once, over all devices.
       accumulate: batches that make one step together.
       optimizer: total number of steps -> optimizer.
       seed: of the order of examples and of dropout.
-      eval_every: steps between evaluations by decoding; None = once an epoch. The last step is
-        followed by one in any case.
-      eval_batch_size: rows that are decoded at once.
-      target_ratio: steps that a decoded output may take, for each padded source piece.
-      remove_singletons: score without clusters of one mention, on both sides.
-      stop_at: stop after an evaluation with at least this CoNLL F1, a fraction.
+      eval_every: steps between evaluations; None = once an epoch. The last step is followed by one
+        in any case.
+      stop_at: stop after an evaluation with at least this score, a fraction.
       patience: stop after so many evaluations in a row without a new best.
       save_every: steps between checkpoints; None = at evaluations only.
       save_minutes: save also when so much time has passed since the last time.
       keep: checkpoints to keep beside the best.
       resume: False deletes what an earlier run left in `output_dir`.
-      dtype: of the computation; None = the model's.
-      dropout: rate; None = the model's.
-      scan_layers: compile one layer instead of all, for deep networks.
-      remat: recompute activations instead of keeping them.
-      z_loss: weight of the squared log-partition in the loss.
-      label_smoothing: probability that the targets leave to other actions.
-      max_source_length: longest input; None = any.
-      max_target_length: longest answer; None = any.
-      fixed_lengths: pad all batches to the two lengths, so that one program is compiled.
-      skip_long: leave longer examples out instead of refusing them.
       devices: the largest number of them that divides `batch_size` is used; None = all.
-      evaluate: instead of decoding `dev_set`.
       listener: hears of progress.
 
     Raises:
@@ -159,33 +87,9 @@ def train(
       TrainingError: the loss is no number; the message names the examples.
     """
     listener = listener or Listener()
-    format_ = model.format.make(model.tokenizer)
-    limits = {"max_source_length": max_source_length, "max_target_length": max_target_length}
-    if fixed_lengths and None in limits.values():
-        raise ConfigError(f"fixed_lengths needs two lengths; expected numbers, got {limits}")
-    examples, skipped = training_examples(format_, train_set, **limits, skip_long=skip_long)
     rows = batch_size * accumulate
-    total = _total_steps(steps, epochs, len(examples), rows)
-    eval_every = eval_every or math.ceil(len(examples) / rows)
-    config = dataclasses.replace(
-        model.config,
-        dtype=dtype or model.config.dtype,
-        dropout_rate=model.config.dropout_rate if dropout is None else dropout,
-        scan_layers=scan_layers,
-        remat=remat,
-    )
-    model = dataclasses.replace(
-        model, config=dataclasses.replace(config, scan_layers=False, remat=False)
-    )
-    if evaluate is None and dev_set:
-        evaluate = dev_scorer(
-            model,
-            dev_set,
-            remove_singletons=remove_singletons,
-            batch_size=eval_batch_size,
-            target_ratio=target_ratio,
-            devices=devices,
-        )
+    total = _total_steps(steps, epochs, objective.examples, rows)
+    eval_every = eval_every or math.ceil(objective.examples / rows)
     made = optimizer(total)
     settings = {
         "steps": total,
@@ -194,50 +98,38 @@ def train(
         "optimizer": made.settings,
         "seed": seed,
         "eval_every": eval_every,
-        "remove_singletons": remove_singletons,
-        "target_ratio": target_ratio,
         "stop_at": stop_at,
         "patience": patience,
-        "z_loss": z_loss,
-        "label_smoothing": label_smoothing,
-        "network": dataclasses.asdict(config),
-        "examples": fingerprint(examples),
-        "dev_set": digest(dev_set),
     }
-    identity = {"model": model.card(), "settings": settings, "start": start_of(model.params)}
+    whose = dict(objective.identity)
+    identity = {**whose, "settings": {**settings, **whose["settings"]}}
+    score, evaluate = objective.score, objective.evaluate
     mesh = data_mesh(batch_size, devices)
     everywhere = NamedSharding(mesh, PartitionSpec())
     by_row = NamedSharding(mesh, PartitionSpec(None, DATA))
-    rules = format_.rules
     train_step = jax.jit(
-        make_train_step(
-            config, made, rules.scored_ids, z_loss=z_loss, label_smoothing=label_smoothing
-        ),
+        make_step(objective.loss, made),
         donate_argnums=0,
         out_shardings=(everywhere, everywhere),
     )
 
     def initial() -> TrainState:
-        params = scan_params(model.params) if scan_layers else model.params
         # Copies: the first step gives its arguments' memory away, and the model is the caller's.
-        params = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), params)
+        params = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), objective.initial())
         return TrainState(jnp.zeros((), jnp.int32), params, made.transform.init(params))
 
-    def plain(state: TrainState) -> Any:
-        return unscan_params(state.params) if scan_layers else state.params
-
-    def exported(state: TrainState) -> Model:
-        return dataclasses.replace(model, params=jax.device_get(plain(state)))
+    def exported(state: TrainState) -> Savable:
+        return objective.export(state.params)
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(
-            RunFolder(output_dir, identity=identity, keep=keep, resume=resume)
+            RunFolder(output_dir, identity=identity, score=score, keep=keep, resume=resume)
         )
         log = stack.enter_context(Logbook(folder.path, after=folder.step))
         reporter = _Reporter(log, listener)
         history: list[Row] = list(folder.meta["history"])
         done = folder.meta["finished"]
-        best = best_row(history)
+        best = best_row(history, score)
         if folder.step:
             like = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
@@ -253,28 +145,24 @@ def train(
                 folder=folder.path,
                 steps=total,
                 done=folder.step,
-                examples=len(examples),
-                skipped=tuple(skipped),
+                examples=objective.examples,
+                skipped=tuple(objective.skipped),
                 devices=mesh.size,
                 idle=len(devices or jax.devices()) - mesh.size,
                 parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+                score=score,
+                notes=tuple(objective.notes),
             )
-        )
-        ordered = batches(
-            examples,
-            rules,
-            rows,
-            seed=seed,
-            source_length=max_source_length if fixed_lengths else None,
-            target_length=max_target_length if fixed_lengths else None,
         )
         key = jax.random.key(seed)
         step, saved = folder.step, time.monotonic()
-        stream = read_ahead(ordered, step)
+        stream = read_ahead(objective.batches(rows, seed), step)
         while not done:
             batch = next(stream)
             features = {
-                name: jax.device_put(array.reshape(accumulate, batch_size, -1), by_row)
+                name: jax.device_put(
+                    array.reshape(accumulate, batch_size, *array.shape[1:]), by_row
+                )
                 for name, array in batch.features.items()
             }
             state, metrics = train_step(state, features, key)
@@ -286,15 +174,15 @@ def train(
                 reporter.flush()
                 listener.evaluating(step)
                 began = time.monotonic()
-                scores = {name: float(value) for name, value in evaluate(plain(state)).items()}
+                scores = {name: float(value) for name, value in evaluate(state.params).items()}
                 row = {"kind": "dev", "step": step, **scores}
                 history.append(row)
-                best = best_row(history)
+                best = best_row(history, score)
                 log.write(row | {"seconds": time.monotonic() - began})
                 if best is row:
                     folder.export_best(exported(state), step)
                 listener.evaluated(row, best is row)
-                done = done or _stops(history, stop_at, patience)
+                done = done or _stops(history, score, stop_at, patience)
             late = time.monotonic() - saved > 60 * save_minutes
             if done or evaluated or late or (save_every and step % save_every == 0):
                 reporter.flush()
@@ -315,7 +203,8 @@ def train(
         scores={} if best is None else {k: v for k, v in best.items() if k not in ("kind", "step")},
         history=tuple(history),
         steps=step,
-        skipped=tuple(skipped),
+        skipped=tuple(objective.skipped),
+        score=score,
     )
     listener.finished(result)
     return result
@@ -384,9 +273,9 @@ def _total_steps(steps: int | None, epochs: float | None, examples: int, rows: i
     return total
 
 
-def _stops(history: Sequence[Row], stop_at: float | None, patience: int | None) -> bool:
+def _stops(history: Sequence[Row], score: str, stop_at: float | None, patience: int | None) -> bool:
     """Whether the last evaluation ends the run early."""
-    best = best_row(history)
+    best = best_row(history, score)
     since = len(history) - 1 - next((i for i, row in enumerate(history) if row is best), 0)
-    reached = stop_at is not None and history[-1]["conll"] >= stop_at
+    reached = stop_at is not None and history[-1][score] >= stop_at
     return reached or (patience is not None and since >= patience)

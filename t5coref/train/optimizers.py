@@ -1,9 +1,13 @@
-"""AdamW and Adafactor with warm-up, decay and clipping, as functions of the number of steps."""
+"""AdamW and Adafactor with warm-up, decay and clipping, as functions of the number of steps.
+
+One for all parameters, or one for each of two groups of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -13,8 +17,8 @@ import optax
 from t5coref.core.errors import ConfigError
 from t5coref.nn.stack import PARAM_SCAN_AXIS
 
-NOT_DECAYED = ("scale", "rel_embedding")
-"""Last names of the parameters without weight decay: layer norms and relative positions."""
+NOT_DECAYED = ("scale", "rel_embedding", "bias")
+"""Last names of the parameters without weight decay: norms, relative positions, biases."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +29,17 @@ class Optimizer:
       transform: gradients to updates.
       learning_rate: the rate of the step that follows `n` finished steps.
       settings: what it was made with, as JSON; a resumed run must have the same.
+      further_rates: those of other groups of parameters, by the name that they are logged under.
     """
 
     transform: optax.GradientTransformation
     learning_rate: optax.Schedule
     settings: Mapping[str, Any]
+    further_rates: Mapping[str, optax.Schedule] = field(default_factory=dict)
 
 
 OptimizerFactory = Callable[[int], Optimizer]
-"""The total number of steps -> an optimizer; `adamw` and `adafactor` are two."""
+"""The total number of steps -> an optimizer; `adamw`, `adafactor`, `encoder_and_task` are some."""
 
 
 def schedule(
@@ -137,6 +143,51 @@ def adafactor(
     if weight_decay is not None:
         parts.append(optax.add_decayed_weights(weight_decay, mask=is_decayed))
     return Optimizer(_clipped(optax.chain(*parts, optax.scale(-1.0)), clip), rate, settings)
+
+
+_ENCODER: OptimizerFactory = functools.partial(adamw, peak=5e-5, weight_decay=0.01, eps=1e-6)
+_TASK: OptimizerFactory = functools.partial(adamw, peak=2e-4, warmup=0, weight_decay=0.0, eps=1e-6)
+
+
+def encoder_and_task(
+    total_steps: int,
+    *,
+    encoder: OptimizerFactory = _ENCODER,
+    task: OptimizerFactory = _TASK,
+    task_names: Collection[str] = ("heads",),
+) -> Optimizer:
+    """Two optimizers, one for a pretrained network and one for what is new on top of it.
+
+    Each has its own rate, warm-up, decay and clipping: the norm that a gradient is clipped by is
+    that of its group. The defaults are the rates of Xu and Choi 2022; they do not say the rest,
+    which is that of the coreference code they build on: Adam's epsilon 1e-6, weight decay 0.01 and
+    a warm-up over a tenth of the steps for the encoder, neither for the task, gradients clipped to
+    norm 1 in each group.
+
+    Args:
+      total_steps: steps of the run.
+      encoder: of all other parameters.
+      task: of the parameters below `task_names`; its rate is logged as `task_learning_rate`.
+      task_names: names in a parameter's path.
+    """
+    of_encoder, of_task = encoder(total_steps), task(total_steps)
+
+    def group(path, leaf):
+        del leaf
+        return "task" if any(key.key in task_names for key in path) else "encoder"
+
+    transform = optax.multi_transform(
+        {"encoder": of_encoder.transform, "task": of_task.transform},
+        lambda params: jax.tree_util.tree_map_with_path(group, params),
+    )
+    settings = {
+        "name": "encoder_and_task",
+        "encoder": of_encoder.settings,
+        "task": of_task.settings,
+        "task_names": sorted(task_names),
+    }
+    rates = {"task_learning_rate": of_task.learning_rate}
+    return Optimizer(transform, of_encoder.learning_rate, settings, rates)
 
 
 def is_decayed(params: Any) -> Any:

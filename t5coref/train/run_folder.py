@@ -22,8 +22,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from t5coref.core.errors import ConfigError, MismatchError
-from t5coref.model import CARD_FILE, Model
+from t5coref.model import CARD_FILE
 from t5coref.train import logbook
+from t5coref.train.objective import Savable
 
 try:
     import fcntl
@@ -38,9 +39,9 @@ Identity = Mapping[str, Any]
 """What makes two runs the same run, as JSON; `start` holds some of the first weights."""
 
 
-def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The evaluation with the highest CoNLL F1; the first of equals."""
-    return max(history, key=lambda row: row["conll"], default=None)
+def best_row(history: Sequence[Mapping[str, Any]], score: str) -> Mapping[str, Any] | None:
+    """The evaluation with the highest `score`; the first of equals."""
+    return max(history, key=lambda row: row[score], default=None)
 
 
 class RunFolder:
@@ -49,6 +50,7 @@ class RunFolder:
     Args:
       path: the folder, made where there is none.
       identity: must equal that of the checkpoint that is there.
+      score: which of the dev scores says which checkpoint is the best.
       keep: how many of the last checkpoints to keep, beside the best.
       resume: go on from the checkpoint that is there; False deletes what an earlier run left.
 
@@ -58,13 +60,19 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, identity: Identity, keep: int, resume: bool
+        self,
+        path: str | os.PathLike[str],
+        *,
+        identity: Identity,
+        score: str,
+        keep: int,
+        resume: bool,
     ):
         self.path = pathlib.Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / LOCK_FILE).open("w")
         self._identity = json.loads(json.dumps(identity))
-        self._keep, self._best_step = keep, None
+        self._score, self._keep, self._best_step = score, keep, None
         try:
             _lock(self._lock, self.path)
             if not resume:
@@ -80,7 +88,7 @@ class RunFolder:
         except BaseException:
             self._lock.close()
             raise
-        best = best_row(self.meta["history"])
+        best = best_row(self.meta["history"], score)
         self._best_step = None if best is None else best["step"]
 
     def __enter__(self) -> RunFolder:
@@ -98,7 +106,7 @@ class RunFolder:
     def save(self, step: int, state: Any, *, history: Sequence[Mapping], finished: bool) -> None:
         """Begins to write a checkpoint; the caller may go on at once, and may change `state`."""
         self._manager.wait_until_finished()
-        best = best_row(history)
+        best = best_row(history, self._score)
         self._best_step = None if best is None else best["step"]
         meta = {"identity": self._identity, "history": list(history), "finished": finished}
         self._manager.save(
@@ -118,7 +126,7 @@ class RunFolder:
         """Returns when the last checkpoint is on disk."""
         self._manager.wait_until_finished()
 
-    def export_best(self, model: Model, step: int) -> None:
+    def export_best(self, model: Savable, step: int) -> None:
         """Writes `best`, and of which step it is."""
         marker = self.path / BEST_STEP_FILE
         marker.unlink(missing_ok=True)
@@ -127,7 +135,7 @@ class RunFolder:
         fresh.write_text(json.dumps({"step": step}) + "\n", "utf-8")
         fresh.replace(marker)
 
-    def export_last(self, model: Model) -> None:
+    def export_last(self, model: Savable) -> None:
         """Writes `last`."""
         model.save(self.path / LAST)
 

@@ -29,11 +29,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": {"checkpoints", "core", "linearize", "model", "nn", "published", "tokenizer"},
     "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model"},
     "jobs": {"core", "corpora", "predict"},
-    "data": {"_version", "core", "corpora", "linearize", "tokenizer"},
+    "data": {"_version", "core", "corpora", "joint_ie", "linearize", "tokenizer"},
     "train": {
         "core", "corpora", "demo", "linearize", "tokenizer", "nn", "decode", "model", "predict",
     },
+    "joint_ie": {
+        "checkpoints", "core", "linearize", "model", "nn", "predict", "tokenizer", "train",
+    },
     "t5x_adapter": {"core", "data", "decode", "nn", "train"},
+    "t5x_joint_ie": {"core", "data", "joint_ie", "nn", "t5x_adapter"},
     "plan": {"core", "linearize", "tokenizer", "nn", "decode", "predict", "train"},
     "cli": {"*"},
     "__main__": {"cli"},

@@ -2,6 +2,8 @@
 
 import os
 
+from t5coref.data.joint_ie import joint_task
+from t5coref.data.settings import Settings
 from t5coref.data.task import coref_task
 
 FOLDER = os.environ["TINY_TASKS"]
@@ -22,3 +24,10 @@ for _name, _format in FORMATS.items():
         files=FILES,
         tokenizer=os.path.join(FOLDER, "spiece.model"),
     )
+
+joint_task(
+    "tiny_relations",
+    corpus="jsonl",
+    files=dict.fromkeys(("train", "validation"), os.path.join(FOLDER, "relations.jsonl")),
+    settings=lambda: Settings(tokenizer=os.path.join(FOLDER, "spiece.model"), data=FOLDER),
+)

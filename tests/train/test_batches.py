@@ -9,7 +9,14 @@ import pytest
 
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, MismatchError
-from t5coref.train.batches import batches, fingerprint, name, read_ahead, training_examples
+from t5coref.train.batches import (
+    AlikeInLength,
+    batches,
+    fingerprint,
+    name,
+    read_ahead,
+    training_examples,
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +124,28 @@ def test_fingerprint_tells_examples_apart(examples):
 def test_batches_of_one_example(format_, examples):
     dataset = batches(examples[:1], format_.rules, 1, seed=0)
     assert next(read_ahead(dataset, 10**6)).names == (name(examples[0]),)
+
+
+def test_rows_of_about_one_length_each_once_an_epoch():
+    lengths = [7, 1, 5, 3, 8, 2, 6, 4, 9, 0]
+    order = AlikeInLength(lengths, 2, seed=3, together=5)
+    for epoch in range(4):
+        batches_ = [order[5 * epoch + k] for k in range(5)]
+        assert sorted(i for rows in batches_ for i in rows) == list(range(10))
+        # Sorted together: 0 with 1, 2 with 3, ...
+        assert all(abs(lengths[a] - lengths[b]) == 1 for a, b in batches_)
+    firsts = [order[5 * epoch] for epoch in range(8)]
+    assert len(set(map(tuple, firsts))) > 1
+    other = AlikeInLength(lengths, 2, seed=4, together=5)
+    assert [order[n] for n in range(20)] != [other[n] for n in range(20)]
+
+
+@pytest.mark.parametrize(("rows", "together"), [(3, 2), (4, 16), (25, 1), (1, 1)])
+def test_rows_of_about_one_length_cross_from_epoch_to_epoch(rows, together):
+    order = AlikeInLength(range(10), rows, seed=0, together=together)
+    pools = 5
+    taken = [i for n in range(together * pools) for i in order[n]]
+    counts = np.bincount(taken, minlength=10)
+    assert counts.sum() == rows * together * pools
+    assert counts.max() - counts.min() <= 1
+    assert order[7] == AlikeInLength(range(10), rows, seed=0, together=together)[7]

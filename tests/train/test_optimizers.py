@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import jax
@@ -11,7 +12,14 @@ import pytest
 
 from t5coref.core.errors import ConfigError
 from t5coref.nn.scan import scan_params, unscan_params
-from t5coref.train.optimizers import adafactor, adamw, is_decayed, schedule
+from t5coref.train.optimizers import (
+    Optimizer,
+    adafactor,
+    adamw,
+    encoder_and_task,
+    is_decayed,
+    schedule,
+)
 
 
 def rates(total, **settings):
@@ -141,3 +149,66 @@ def test_adafactor_is_optax_on_each_layer_scanned_or_not():
     for got in (stepped(ours.transform, params), scanned):
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def groups_after(optimizer, gradients, steps=3):
+    params = {
+        "encoder": {"layer": {"kernel": np.ones((2, 2), np.float32)}},
+        "heads": {"relations": {"kernel": np.ones((2, 2), np.float32)}},
+    }
+    state = optimizer.transform.init(params)
+    for _ in range(steps):
+        grads = {
+            name: jax.tree.map(lambda x, g=g: np.full_like(x, g), params[name])
+            for name, g in gradients.items()
+        }
+        updates, state = optimizer.transform.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def of_sgd(total_steps, *, peak, clip=None):
+    rule = optax.sgd(peak)
+    rule = rule if clip is None else optax.chain(optax.clip_by_global_norm(clip), rule)
+    return Optimizer(rule, lambda step: peak, {"peak": peak, "clip": clip})
+
+
+def test_encoder_and_task_have_rates_and_clipping_of_their_own():
+    made = encoder_and_task(
+        3,
+        encoder=functools.partial(of_sgd, peak=0.5, clip=1.0),
+        task=functools.partial(of_sgd, peak=0.01),
+    )
+    # Norms of the groups: 200 and 2e6. Clipped together, the encoder would not move.
+    params = groups_after(made, {"encoder": 100.0, "heads": 1e6}, steps=1)
+    np.testing.assert_allclose(params["encoder"]["layer"]["kernel"], 1 - 0.5 / 2)
+    np.testing.assert_allclose(params["heads"]["relations"]["kernel"], 1 - 0.01 * 1e6)
+    assert made.settings == {
+        "name": "encoder_and_task",
+        "encoder": {"peak": 0.5, "clip": 1.0},
+        "task": {"peak": 0.01, "clip": None},
+        "task_names": ["heads"],
+    }
+
+
+def test_published_rates_of_encoder_and_task():
+    made = encoder_and_task(100)
+    json.dumps(made.settings)
+    encoder = np.asarray([made.learning_rate(step) for step in range(101)])
+    task = np.asarray([made.further_rates["task_learning_rate"](step) for step in range(101)])
+    np.testing.assert_allclose(encoder[[0, 9, 100]], [5e-6, 5e-5, 0], rtol=1e-5)
+    np.testing.assert_allclose(task[[0, 50, 100]], [2e-4, 1e-4, 0], rtol=1e-5)
+    assert made.settings["encoder"]["weight_decay"] == 0.01
+    assert made.settings["task"]["weight_decay"] == 0.0
+    params = groups_after(made, {"encoder": 0.0, "heads": 0.0})
+    assert np.all(np.asarray(params["encoder"]["layer"]["kernel"]) < 1)  # decayed
+    np.testing.assert_array_equal(params["heads"]["relations"]["kernel"], 1)
+
+
+def test_other_names_of_the_task():
+    sgd = functools.partial(of_sgd, peak=0.0)
+    task = functools.partial(of_sgd, peak=1.0)
+    made = encoder_and_task(3, encoder=sgd, task=task, task_names=("layer",))
+    params = groups_after(made, {"encoder": 1.0, "heads": 1.0}, steps=1)
+    np.testing.assert_array_equal(params["encoder"]["layer"]["kernel"], 0)
+    np.testing.assert_array_equal(params["heads"]["relations"]["kernel"], 1)

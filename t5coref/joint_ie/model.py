@@ -1,0 +1,247 @@
+"""A T5 encoder, or a whole T5, with heads for entities and relations, and what belongs to them.
+
+FOLDER/model.safetensors, config.json   the T5, as transformers reads it
+FOLDER/heads.safetensors                the heads
+FOLDER/spiece.model, t5coref.json       the tokenizer, and the card that says what fits together
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from t5coref import model as models
+from t5coref.checkpoints import load
+from t5coref.checkpoints.folders import appearing
+from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.joint_ie.composition import build, describe, for_types
+from t5coref.joint_ie.inventory import inventory
+from t5coref.model import CARD_FILE, HEADS_KEY, Format, Model
+from t5coref.nn.checkpoint import save_hf
+from t5coref.nn.joint_ie import JointIE
+from t5coref.nn.t5 import T5, T5Config
+from t5coref.nn.weight_files import CheckpointError
+from t5coref.tokenizer import Tokenizer
+
+HEADS = "heads"
+"""Name of the heads among the parameters; the others are those of the T5."""
+
+HEADS_FILE = "heads.safetensors"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class JointModel:
+    """Weights, tokenizer, heads and relation types.
+
+    Attributes:
+      config: the T5's shape; without decoder layers it is an encoder alone.
+      params: the T5's parameters, not scanned, and those of the heads under `heads`.
+      tokenizer: words to pieces.
+      heads: what is computed from encoder states.
+      relations: `[R]` names of the relation types.
+      setting: what the composition is called, for people.
+      segment_length: texts are encoded in segments of so many pieces; None = in one.
+      format: the linearization that the decoder has learned beside; None = there is no decoder.
+    """
+
+    config: T5Config
+    params: Mapping[str, Any]
+    tokenizer: Tokenizer
+    heads: JointIE
+    relations: tuple[str, ...]
+    setting: str
+    segment_length: int | None = None
+    format: Format | None = None
+
+    @property
+    def types(self) -> dict[str, int]:
+        """Relation name -> its class, from 1 on."""
+        return {name: number for number, name in enumerate(self.relations, start=1)}
+
+    def card(self) -> dict[str, Any]:
+        """What identifies the model's parts."""
+        return models.card(self.tokenizer, self.format, self.config.dtype) | {
+            HEADS_KEY: {
+                "setting": self.setting,
+                "heads": describe(self.heads),
+                "relations": list(self.relations),
+                "segment_length": self.segment_length,
+            }
+        }
+
+    def fingerprint(self) -> str:
+        """A digest of the card and the weights."""
+        return models.fingerprint(self.card(), self.params)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes a folder that `load` can read; it appears whole or not at all."""
+        t5, heads = _apart(self.params)
+        flat: Any = flatten_dict(heads, sep="/")
+        with appearing(pathlib.Path(folder), overwrite=True, foreign=lambda names: []) as fresh:
+            save_hf(fresh, self.config, t5)
+            tensors = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in flat.items()}
+            safetensors.numpy.save_file(tensors, fresh / HEADS_FILE)
+            self.tokenizer.save(fresh)
+            models.write_card(fresh, self.card())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, dtype: str | None = None) -> JointModel:
+        """Reads what `save` wrote.
+
+        Args:
+          folder: of the model.
+          dtype: computation type of the T5; None = as saved.
+
+        Raises:
+          ConfigError: there is no such model.
+          MismatchError: the tokenizer, the T5 or the heads are not those that the card names.
+        """
+        place = pathlib.Path(folder)
+        if not models.has_heads(place):
+            raise ConfigError(
+                f"{folder} is no model for joint entity and relation extraction: expected "
+                f"{CARD_FILE} with {HEADS_KEY!r} in it; train one, see docs/joint_ie.md"
+            )
+        card = models.read_card(place)
+        tokenizer = models.tokenizer_of(place, card)
+        try:
+            config, t5 = load(place, dtype=dtype or card["dtype"])
+        except CheckpointError as error:
+            raise MismatchError(f"{place}: {error}") from error
+        stored, found = card["weights"].get(HEADS_FILE), models.digest(place / HEADS_FILE)
+        if stored != found:
+            raise MismatchError(
+                f"{place}: {HEADS_FILE} is not the one that {CARD_FILE} was written with; restore "
+                "both from the same model"
+            )
+        described = card[HEADS_KEY]
+        heads = build(described["heads"])
+        tensors = safetensors.numpy.load_file(place / HEADS_FILE)
+        _refuse_misfits(place, heads, config.emb_dim, tensors)
+        format = card["format"] and Format(card["format"]["name"], card["format"]["options"])
+        return cls(
+            config,
+            {**t5, HEADS: unflatten_dict(tensors, sep="/")},
+            tokenizer,
+            heads,
+            tuple(described["relations"]),
+            described["setting"],
+            described["segment_length"],
+            format,
+        )
+
+    def language_model(self) -> Model:
+        """The T5 alone, which writes sequences.
+
+        Raises:
+          ConfigError: the model has no decoder.
+        """
+        if self.format is None:
+            raise ConfigError("the model is an encoder with heads; it has learned no linearization")
+        return Model(self.config, _apart(self.params)[0], self.tokenizer, self.format)
+
+
+def joint_model(
+    *,
+    base: Model,
+    heads: JointIE,
+    relations: Sequence[str],
+    setting: str,
+    segment_length: int | None = None,
+    decoder: bool = False,
+    seed: int = 0,
+) -> JointModel:
+    """A pretrained T5 with new heads.
+
+    Args:
+      base: the T5; its format counts only with `decoder`.
+      heads: their parts; the number of relation types is that of `relations`.
+      relations: names of the relation types.
+      setting: what the composition is called.
+      segment_length: encode texts in segments of so many pieces; None = in one piece.
+      decoder: keep the decoder and its format, which are to be trained beside the heads.
+      seed: of the heads' parameters.
+
+    Raises:
+      ConfigError: segments together with a decoder, or no relation types.
+    """
+    if decoder and segment_length is not None:
+        raise ConfigError(
+            "segment_length with a decoder, which reads the windows of its format; set one of them"
+        )
+    names = inventory(relations)
+    heads = for_types(heads, len(names))
+    params = dict(base.params)
+    config, tokenizer = base.config, base.tokenizer
+    if not decoder:
+        del params["decoder"]
+        config = dataclasses.replace(config, num_decoder_layers=0)
+        tokenizer = Tokenizer(tokenizer.model, ()).with_word_rule(tokenizer.word_rule)
+    params[HEADS] = initial_heads(heads, config.emb_dim, seed)
+    return JointModel(
+        config,
+        params,
+        tokenizer,
+        heads,
+        names,
+        setting,
+        segment_length,
+        base.format if decoder else None,
+    )
+
+
+def initial_heads(heads: JointIE, width: int, seed: int) -> Mapping[str, Any]:
+    """Random parameters of heads on an encoder of that width."""
+    return jax.device_get(jax.jit(lambda key: _init(heads, width, key))(jax.random.key(seed)))
+
+
+def encode(config: T5Config, params: Any, features: Mapping[str, jax.Array], **options: Any):
+    """The encoder's states `[B, T, d]` of a batch, each segment on its own."""
+    return T5(config).apply(
+        {"params": params},
+        features["encoder_input_tokens"],
+        features.get("encoder_segment_ids"),
+        method="encode",
+        **options,
+    )
+
+
+def _init(heads: JointIE, width: int, key: jax.Array) -> Any:
+    length = 64  # any will do: no parameter depends on it
+
+    def zeros(*shape: int, dtype: Any = jnp.int32) -> jax.Array:
+        return jnp.zeros((1, *shape), dtype)
+
+    features = {name: zeros(length) for name in ("encoder_input_tokens", "sentence")}
+    features |= {name: zeros(length, dtype=bool) for name in ("word_start", "word_end")}
+    features |= {f"mention_{name}": zeros(1) for name in ("start", "end", "cluster")}
+    features |= {f"relation_{name}": zeros(1) for name in ("head", "tail", "type")}
+    states = zeros(length, width, dtype=jnp.float32)
+    return heads.init(key, states, features, deterministic=True)["params"]
+
+
+def _apart(params: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    return {name: tree for name, tree in params.items() if name != HEADS}, params[HEADS]
+
+
+def _refuse_misfits(
+    place: pathlib.Path, heads: JointIE, width: int, tensors: Mapping[str, np.ndarray]
+) -> None:
+    made = jax.eval_shape(lambda key: _init(heads, width, key), jax.random.key(0))
+    wanted = {name: leaf.shape for name, leaf in flatten_dict(made, sep="/").items()}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if wanted != found:
+        differing = sorted(n for n in wanted.keys() | found if wanted.get(n) != found.get(n))
+        raise MismatchError(
+            f"{place}: {HEADS_FILE} does not fit the heads of {CARD_FILE}: {differing[:4]}; "
+            "restore both from the same model"
+        )

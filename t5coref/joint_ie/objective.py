@@ -1,0 +1,316 @@
+"""Learning mentions, coreference and relations, for `t5coref.train.fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+
+from t5coref import linearize
+from t5coref.core.document import Annotation, Document
+from t5coref.core.errors import ConfigError
+from t5coref.core.relation_metrics import RelationScorer, train_facts
+from t5coref.joint_ie.features import (
+    Row,
+    annotated,
+    batch,
+    length_bucket,
+    read,
+    sentence_of,
+)
+from t5coref.joint_ie.losses import TARGETS_PER_ROW, auxiliary_loss, heads_loss
+from t5coref.joint_ie.model import JointModel
+from t5coref.joint_ie.predict import JointPredictor
+from t5coref.linearize import Example
+from t5coref.nn.scan import scan_params, unscan_params
+from t5coref.predict import error_of
+from t5coref.train.batches import AlikeInLength, Batch, collator, fingerprint, name
+from t5coref.train.inputs import digest
+from t5coref.train.objective import Loss
+from t5coref.train.run_folder import start_of
+
+Evaluate = Callable[[Any], Mapping[str, float]]
+"""Parameters (not scanned) -> scores."""
+
+STEP = 8
+"""Mentions and relations of a batch are padded to multiples of this."""
+
+
+def dev_scorer(
+    model: JointModel,
+    documents: Sequence[Document],
+    *,
+    train_set: Sequence[Document] = (),
+    given_entities: bool = False,
+    batch_size: int = 8,
+    devices: Sequence[Any] | None = None,
+) -> Evaluate:
+    """Predicts documents with given parameters and scores them.
+
+    F1 of each score of `RelationScorer` under its name, precision and recall of relations, and
+    `failed`, the documents without a prediction, which are scored as if without clusters.
+
+    Args:
+      model: the network and its relation types.
+      documents: gold ones.
+      train_set: whose facts `ign` leaves out; where there are none, there is no `ign`.
+      given_entities: see `JointPredictor`.
+      batch_size: documents computed at once.
+      devices: see `JointPredictor`.
+    """
+    predictor = JointPredictor(
+        model, batch_size=batch_size, given_entities=given_entities, devices=devices
+    )
+    known = train_facts(train_set) if train_set else None
+
+    def evaluate(params: Any) -> dict[str, float]:
+        scorer, failed = RelationScorer(known), 0
+        for gold, found in zip(documents, predictor.predict(documents, params), strict=True):
+            scorer.add(gold, found.annotation or Annotation())
+            failed += error_of(found) is not None
+        scores = scorer.compute()
+        f1 = {score: prf.f1 for score, prf in scores.items()}
+        if "re" in scores:
+            f1 |= {"re_precision": scores["re"].precision, "re_recall": scores["re"].recall}
+        return {**f1, "failed": failed}
+
+    return evaluate
+
+
+class JointObjective:
+    """The losses of the heads on annotated documents, or, where the model has a decoder, the loss
+    of its linearization plus `w_aux` times those.
+
+    Args:
+      model: where to start from.
+      train_set: documents with entities and relations.
+      dev_set: documents that decide which model is the best.
+      score: which of the scores of `dev_scorer` does; None = `re`, or `coref` where the heads
+        predict no relations.
+      max_length: pieces of a document, `</s>` included, that training reads: whole sentences from
+        its beginning. The dev documents are read whole. Not used with a decoder, whose format has
+        windows.
+      given_entities: dev relations are predicted between the gold entities; None = where the heads
+        find no clusters.
+      w_aux: weight of the heads beside a linearization.
+      eval_batch_size: documents that are predicted at once.
+      dtype: of the T5's computation; None = the model's.
+      dropout: rate of the T5; None = the model's.
+      scan_layers: compile one layer instead of all.
+      remat: recompute activations of the T5 instead of keeping them.
+      z_loss: weight of the squared log-partition in the loss of the linearization.
+      label_smoothing: of that loss.
+      together: so many batches are sorted by length together, see `AlikeInLength`.
+      devices: for the evaluation; None = all local ones.
+      evaluate: instead of predicting `dev_set`.
+
+    Raises:
+      ConfigError: there is nothing to train on, or settings contradict the model.
+      DocumentError: a document is not annotated, or has a relation that the model does not know.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: JointModel,
+        train_set: Sequence[Document],
+        dev_set: Sequence[Document] = (),
+        score: str | None = None,
+        max_length: int = 1024,
+        given_entities: bool | None = None,
+        w_aux: float = 1.0,
+        eval_batch_size: int = 8,
+        dtype: str | None = None,
+        dropout: float | None = None,
+        scan_layers: bool = False,
+        remat: bool = False,
+        z_loss: float = 0.0,
+        label_smoothing: float = 0.0,
+        together: int = 16,
+        devices: Sequence[Any] | None = None,
+        evaluate: Evaluate | None = None,
+    ):
+        config = dataclasses.replace(
+            model.config,
+            dtype=dtype or model.config.dtype,
+            dropout_rate=model.config.dropout_rate if dropout is None else dropout,
+            scan_layers=scan_layers,
+            remat=remat,
+        )
+        model = dataclasses.replace(
+            model, config=dataclasses.replace(config, scan_layers=False, remat=False)
+        )
+        if given_entities is None:
+            given_entities = model.heads.coreference is None
+        self.score = score or ("coref" if model.heads.relations is None else "re")
+        self._model, self._scanned, self._together = model, scan_layers, together
+        self._collate = None
+        if model.format is None:
+            self._rows, self._examples = _rows(model, train_set, max_length), ()
+            self.loss: Loss = heads_loss(config, model.heads)
+        else:
+            self._rows, self._examples = _example_rows(model, train_set)
+            rules = model.format.make(model.tokenizer).rules
+            self._collate = collator(rules)
+            self.loss = auxiliary_loss(
+                config,
+                model.heads,
+                rules.scored_ids,
+                w_aux=w_aux,
+                z_loss=z_loss,
+                label_smoothing=label_smoothing,
+            )
+        if not self._rows:
+            raise ConfigError(
+                "there is nothing to train on: expected at least one annotated document with text"
+            )
+        self.examples, self.skipped = len(self._rows), ()
+        self.notes = _notes(self._rows, model)
+        self._sizes = _sizes(self._rows)
+        if evaluate is None and dev_set:
+            evaluate = dev_scorer(
+                model,
+                dev_set,
+                train_set=train_set,
+                given_entities=given_entities,
+                batch_size=eval_batch_size,
+                devices=devices,
+            )
+        self._evaluate = evaluate
+        self._settings = {
+            "score": self.score,
+            "given_entities": given_entities,
+            "w_aux": w_aux if model.format else None,
+            "z_loss": z_loss,
+            "label_smoothing": label_smoothing,
+            "network": dataclasses.asdict(config),
+            "max_length": max_length,
+            "together": together,
+            "train_set": digest(train_set),
+            "examples": fingerprint(self._examples) if self._examples else None,
+            "dev_set": digest(dev_set),
+        }
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a resumed run must share."""
+        start = start_of(self._model.params)
+        return {"model": self._model.card(), "settings": self._settings, "start": start}
+
+    def initial(self) -> Any:
+        """The model's parameters, scanned if so asked."""
+        return scan_params(self._model.params) if self._scanned else self._model.params
+
+    def batches(self, rows: int, seed: int) -> grain.MapDataset[Batch]:
+        """Documents of about one length each, padded to it."""
+        lengths = [len(row) for row in self._rows]
+        order: Any = AlikeInLength(lengths, rows, seed, self._together)
+        return grain.MapDataset.source(order).map(self._batch)
+
+    def _batch(self, numbers: Sequence[int]) -> Batch:
+        rows = [self._rows[i] for i in numbers]
+        length = length_bucket(max(map(len, rows)))
+        pieces = sum(map(len, rows))
+        features = {}
+        if self._collate is not None:
+            made = self._collate([self._examples[i] for i in numbers])
+            length = made.features["encoder_input_tokens"].shape[1]
+            pieces = made.pieces
+            targets = float(made.features["decoder_loss_weights"].sum())
+            share = np.full(len(rows), targets / len(rows), np.float32)
+            features = {**made.features, TARGETS_PER_ROW: share}
+        mentions, relations = self._sizes[length_bucket(max(map(len, rows)))]
+        features |= batch(
+            rows,
+            length=length,
+            mentions=mentions,
+            relations=relations,
+            segmented=self._model.segment_length is not None,
+        )
+        return Batch(features, tuple(row.name for row in rows), pieces)
+
+    @property
+    def evaluate(self) -> Evaluate | None:
+        """Predicts the dev documents."""
+        score = self._evaluate
+        return None if score is None else lambda params: score(self._plain(params))
+
+    def export(self, params: Any) -> JointModel:
+        """A model for `JointPredictor`."""
+        return dataclasses.replace(self._model, params=jax.device_get(self._plain(params)))
+
+    def _plain(self, params: Any) -> Any:
+        return unscan_params(params) if self._scanned else params
+
+
+def _rows(model: JointModel, documents: Sequence[Document], max_length: int) -> list[Row]:
+    return [
+        annotated(
+            read(
+                document,
+                model.tokenizer,
+                max_length=max_length,
+                segment_length=model.segment_length,
+            ),
+            document,
+            model.types,
+        )
+        for document in documents
+        if document.words
+    ]
+
+
+def _example_rows(
+    model: JointModel, documents: Sequence[Document]
+) -> tuple[list[Row], list[Example]]:
+    """The windows of a format as rows, each with its example."""
+    assert model.format is not None
+    format_ = model.format.make(model.tokenizer)
+    rows, examples = [], []
+    for document in documents:
+        for example in linearize.examples(format_, document):
+            turn = example.turn
+            sentence = sentence_of(document, turn.word)
+            bare = Row(name(example), turn.source, turn.word, sentence, np.zeros_like(turn.word))
+            rows.append(annotated(bare, document, model.types))
+            examples.append(example)
+    return rows, examples
+
+
+def _notes(rows: Sequence[Row], model: JointModel) -> tuple[str, ...]:
+    """What of the gold annotation the heads will never be shown, in words."""
+    detector = model.heads.mentions
+    lost = sum(row.lost for row in rows)
+    out = 0 if detector is None else sum(row.unreachable(detector.max_width) for row in rows)
+    notes = []
+    if lost:
+        notes.append(f"{lost} gold mentions lie outside the pieces that training reads")
+    if out and detector is not None:
+        notes.append(
+            f"{out} gold mentions are wider than {detector.max_width} pieces or cross the end of a "
+            "sentence; they can never be found"
+        )
+    return tuple(notes)
+
+
+def _sizes(rows: Sequence[Row]) -> dict[int, tuple[int, int]]:
+    """For each padded length, to how many mentions and relations batches of it are padded.
+
+    One pair for each length, so that a run compiles one program for each.
+    """
+    most = {}
+    for row in rows:
+        length = length_bucket(len(row))
+        mentions, relations = most.get(length, (0, 0))
+        most[length] = max(mentions, len(row.mentions)), max(relations, len(row.relations))
+    sizes, so_far = {}, (STEP, STEP)
+    for length in sorted(most):
+        # A batch may hold shorter rows than those that its length is for.
+        rounded = (-(-count // STEP) * STEP for count in most[length])
+        so_far = tuple(map(max, so_far, rounded))
+        sizes[length] = so_far
+    return sizes

@@ -1,0 +1,252 @@
+"""The objective in the loop: it learns, goes on bit for bit, and trains a decoder beside it."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from t5coref.core.document import Annotation, Document
+from t5coref.core.errors import ConfigError, DocumentError, MismatchError
+from t5coref.joint_ie import JointModel, JointObjective, JointPredictor
+from t5coref.joint_ie.losses import auxiliary_loss, heads_loss
+from t5coref.linearize import examples
+from t5coref.predict import Predictor
+from t5coref.train import fit, logbook
+from t5coref.train.listener import Listener
+from t5coref.train.logbook import without_clock
+from t5coref.train.step import TrainState, make_step, sequence_loss
+
+ONE = {"devices": jax.devices()[:1]}
+
+
+class Told(Listener):
+    def started(self, plan):
+        self.plan = plan
+
+
+@pytest.mark.parametrize(
+    ("setting", "score", "steps"),
+    [("joint-m", "re", 120), ("joint", "re", 120), ("relations", "re", 80)],
+)
+def test_learns_documents_by_heart(
+    make_model, documents, optimizer, tmp_path, setting, score, steps
+):
+    objective = JointObjective(
+        model=make_model(setting), train_set=documents, dev_set=documents, **ONE
+    )
+    assert objective.score == score
+    result = fit(
+        objective=objective, output_dir=tmp_path, steps=steps, batch_size=6, optimizer=optimizer,
+        eval_every=steps, **ONE,
+    )  # fmt: skip
+    assert result.scores["re"] == 1.0
+    assert result.scores["coref"] == 1.0
+    assert result.scores["mentions"] == 1.0
+    assert (result.score, result.scores["failed"]) == ("re", 0)
+    predictor = JointPredictor(JointModel.load(result.best), **ONE)
+    bare = [d.with_annotation(None) if setting != "relations" else d for d in documents]
+    for gold, found in zip(documents, predictor.predict(bare), strict=True):
+        assert sorted(found.annotation.clusters) == sorted(gold.annotation.clusters)
+        assert set(named(found)) == set(named(gold))
+
+
+def named(document):
+    clusters = document.annotation.clusters
+    return [(clusters[r.head], r.type, clusters[r.tail]) for r in document.annotation.relations]
+
+
+def test_coreference_alone_is_judged_by_coreference(make_model, documents):
+    objective = JointObjective(model=make_model("coreference"), train_set=documents)
+    assert (objective.score, objective.evaluate) == ("coref", None)
+
+
+@pytest.fixture
+def run(make_model, documents, optimizer, tmp_path):
+    def start(name="run", *, setting="gc", objective=None, **changes):
+        objective = {"dev_set": documents[:2]} | (objective or {})
+        made = JointObjective(
+            model=make_model(setting), train_set=documents, eval_batch_size=2, **objective, **ONE
+        )
+        settings = {"steps": 6, "batch_size": 2, "eval_every": 3, "optimizer": optimizer}
+        return fit(objective=made, output_dir=tmp_path / name, **settings | changes, **ONE)
+
+    return start
+
+
+def rows(folder):
+    return [without_clock(row) for row in logbook.read(folder)]
+
+
+def leaves(folder):
+    return jax.tree.leaves(JointModel.load(folder).params)
+
+
+def test_goes_on_bit_for_bit(run, dying):
+    listener, crash = dying
+    undisturbed = run("one")
+    with pytest.raises(crash):
+        run("two", listener=listener(5))
+    resumed = run("two")
+    assert rows(resumed.last.parent) == rows(undisturbed.last.parent)
+    for a, b in zip(leaves(resumed.last), leaves(undisturbed.last), strict=True):
+        np.testing.assert_array_equal(a, b)
+    logged = rows(undisturbed.last.parent)
+    assert {"antecedent", "mention", "relation", "contrastive", "task_learning_rate"} <= set(
+        logged[0]
+    )
+    dev = [row for row in logged if row["kind"] == "dev"]
+    assert set(dev[0]) >= {"re", "re_precision", "re_recall", "coref", "mentions", "ign", "failed"}
+
+
+def test_other_documents_and_knobs_are_refused(run, dying, documents, make_model):
+    listener, crash = dying
+    with pytest.raises(crash):
+        run(listener=listener(5))
+    with pytest.raises(MismatchError, match=r"settings.max_length was 1024 and is now 512"):
+        run(objective={"max_length": 512})
+    with pytest.raises(MismatchError, match=r"model.joint_ie.heads.compatibility"):
+        run(setting="joint-m")
+    moved = documents[1].with_annotation(None)
+    with pytest.raises(MismatchError, match=r"settings.dev_set"):
+        run(objective={"dev_set": [documents[0], moved]})
+
+
+def test_accumulated_batches_are_one_batch(run):
+    whole = run("whole", batch_size=4, steps=2, objective={"dev_set": ()})
+    parts = run("parts", batch_size=2, accumulate=2, steps=2, objective={"dev_set": ()})
+    first, second = rows(whole.last.parent), rows(parts.last.parent)
+    for name in ("loss", "relation", "mention", "grad_norm"):
+        np.testing.assert_allclose(first[0][name], second[0][name], rtol=1e-4, err_msg=name)
+
+
+def test_devices_share_a_batch(make_model, documents, optimizer):
+    objective = JointObjective(model=make_model("joint-m"), train_set=documents)
+    batch = objective.batches(4, 0)[0]
+    state = TrainState(
+        jnp.zeros((), jnp.int32),
+        objective.initial(),
+        optimizer(3).transform.init(objective.initial()),
+    )
+    step = jax.jit(make_step(objective.loss, optimizer(3)))
+    losses = []
+    for count in (1, 4):
+        mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:count]), ("data",))
+        spec = jax.sharding.PartitionSpec(None, "data")
+        placed = {
+            name: jax.device_put(x[None], jax.sharding.NamedSharding(mesh, spec))
+            for name, x in batch.features.items()
+        }
+        everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        losses.append(
+            float(step(jax.device_put(state, everywhere), placed, jax.random.key(0))[1]["loss"])
+        )
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def beside(make_model, documents):
+    """Training of a decoder and heads together."""
+    model = make_model("joint-m", decoder=True)
+    return model, JointObjective(model=model, train_set=documents, dev_set=documents, w_aux=0.5)
+
+
+def test_both_losses_fall(beside, documents, optimizer, tmp_path):
+    model, objective = beside
+    result = fit(
+        objective=objective, output_dir=tmp_path, steps=150, batch_size=6, optimizer=optimizer,
+        eval_every=150, **ONE,
+    )  # fmt: skip
+    logged = [row for row in rows(tmp_path) if row["kind"] == "train"]
+    for name in ("sequence", "heads", "relation", "antecedent"):
+        assert logged[-1][name] < 0.2 * logged[0][name], name
+    for row in (logged[0], logged[-1]):
+        np.testing.assert_allclose(row["loss"], row["sequence"] + 0.5 * row["heads"], rtol=1e-5)
+    assert result.scores["re"] == 1.0
+    # One folder for both: what the heads find and what the decoder writes.
+    trained = JointModel.load(result.last)
+    assert trained.format == model.format
+    written = Predictor(trained.language_model(), **ONE).predict(documents)
+    for gold, found in zip(documents, written, strict=True):
+        assert sorted(found.annotation.clusters) == sorted(gold.annotation.clusters)
+
+
+def test_auxiliary_loss_is_the_sum_of_both_under_accumulation(beside, documents):
+    """Micro-batches of unlike numbers of targets: each mean is over the whole step."""
+    model, objective = beside
+    batch = objective.batches(4, 1)[0]
+    rules = model.format.make(model.tokenizer).rules
+    deterministic = jax.random.key(0)  # nothing has dropout here
+    joint = auxiliary_loss(model.config, model.heads, rules.scored_ids, w_aux=0.5)
+    sums = [
+        joint(
+            model.params,
+            {k: jnp.asarray(v[half]) for k, v in batch.features.items()},
+            deterministic,
+        )
+        for half in (slice(0, 1), slice(1, 2), slice(2, 4))
+    ]
+    total = sum(float(s[0]) for s in sums) / sum(float(s[1].weight) for s in sums)
+    every = {k: jnp.asarray(v) for k, v in batch.features.items()}
+    written, of_written = sequence_loss(model.config, rules.scored_ids)(
+        model.params, every, deterministic
+    )
+    found, of_found = heads_loss(model.config, model.heads)(model.params, every, deterministic)
+    wanted = float(written) / float(of_written.weight) + 0.5 * float(found) / float(of_found.weight)
+    np.testing.assert_allclose(total, wanted, rtol=1e-5)
+    alone = auxiliary_loss(model.config, model.heads, rules.scored_ids, w_aux=0.0)
+    value, of_alone = alone(model.params, every, deterministic)
+    np.testing.assert_allclose(float(value), float(written), rtol=1e-6)
+    assert set(of_alone.parts) == {"sequence"}
+
+
+def test_windows_of_the_format_are_the_rows(beside, documents):
+    model, objective = beside
+    format_ = model.format.make(model.tokenizer)
+    assert objective.examples == sum(len(examples(format_, d)) for d in documents)
+
+
+def test_scanned_layers(make_model, documents, optimizer, tmp_path):
+    result = fit(
+        objective=JointObjective(
+            model=make_model("joint-m"), train_set=documents, dev_set=documents[:2],
+            scan_layers=True, remat=True, **ONE,
+        ),
+        output_dir=tmp_path, steps=2, batch_size=2, optimizer=optimizer, eval_every=2, **ONE,
+    )  # fmt: skip
+    structure = jax.tree.structure(JointModel.load(result.best).params)
+    assert structure == jax.tree.structure(make_model("joint-m").params)
+
+
+def test_notes_and_refusals(make_model, documents, optimizer, tmp_path):
+    model = make_model("joint-m")
+    wide = documents[0].with_annotation(Annotation((((0, 3), (4, 6)), ((2, 5),))))
+    objective = JointObjective(model=model, train_set=[*documents, wide], max_length=24)
+    assert objective.notes[0].endswith("lie outside the pieces that training reads")
+    assert "cross the end of a sentence" in objective.notes[1]
+    listener = Told()
+    fit(objective=objective, output_dir=tmp_path, steps=1, batch_size=1, optimizer=optimizer,
+        listener=listener, **ONE)  # fmt: skip
+    assert listener.plan.notes == objective.notes
+    assert listener.plan.score == "re"
+    with pytest.raises(ConfigError, match="nothing to train on"):
+        JointObjective(model=model, train_set=[Document(doc_id="x", words=())])
+    with pytest.raises(DocumentError, match="'doc-0' has no annotation"):
+        JointObjective(model=model, train_set=[documents[0].with_annotation(None)])
+
+
+def test_batches_hold_rows_of_about_one_length(make_model, documents):
+    long = [
+        Document(
+            doc_id=f"long-{i}", words=documents[i].words * 3, annotation=documents[i].annotation
+        )
+        for i in range(6)
+    ]
+    objective = JointObjective(model=make_model("joint-m"), train_set=[*documents, *long])
+    batches = objective.batches(3, 0)
+    for n in range(8):
+        names = batches[n].names
+        assert len({name.split("-")[0] for name in names}) == 1
+    shapes = {tuple(sorted((k, v.shape) for k, v in batches[n].features.items())) for n in range(8)}
+    assert len(shapes) == 2
