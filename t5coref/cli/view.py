@@ -110,14 +110,13 @@ def _documents(args: argparse.Namespace, report: corpora.Report) -> Iterator[Doc
 
 
 def _relation_names(path: str) -> dict[str, str]:
-    text = pathlib.Path(path).read_text("utf-8")
     expected = 'expected one object of strings, such as {"P17": "country"}'
     try:
-        names = json.loads(text)
+        names = json.loads(pathlib.Path(path).read_text("utf-8"))
     except ValueError as error:
         raise FormatError(f"{path}: not JSON: {error}; {expected}") from None
     if not (isinstance(names, dict) and all(isinstance(name, str) for name in names.values())):
-        raise FormatError(f"{path}: found {text[:40]!r}...; {expected}")
+        raise FormatError(f"{path}: found {repr(names)[:40]}...; {expected}")
     return names
 
 
@@ -148,13 +147,19 @@ def _write_page(
         views = [plain(document) for document in documents]
     if not views:
         raise FormatError(f"no documents in {', '.join(args.files)}; expected at least one to show")
-    source = "t5coref view --demo" if args.demo else " ".join(map(os.path.basename, args.files))
-    content = page(views, title=source, relation_names=names)
+    content = page(views, title=_title(args), relation_names=names)
     with open_text(args.output) as file:
         file.write(content)
     if args.output != STDIN:
         count = f"{len(views):,} document{'' if len(views) == 1 else 's'}"
         print(f"{args.output}: {count}, {len(content.encode()) / 1e6:.1f} MB; open it in a browser")
+
+
+def _title(args: argparse.Namespace) -> str:
+    if args.demo:
+        return "t5coref view --demo"
+    first = os.path.basename(os.path.normpath(args.files[0]))
+    return first if len(args.files) == 1 else f"{first} and {len(args.files) - 1:,} more"
 
 
 def _key(args: argparse.Namespace, report: corpora.Report) -> dict[str, Document]:

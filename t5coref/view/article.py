@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from t5coref.view.graph import drawing, undrawn
+from t5coref.view.graph import drawing
 from t5coref.view.markup import counted, element, escaped, hued, tag
 from t5coref.view.model import Entity, Fact, Status, View
 from t5coref.view.text import text_html
 
 MANY_ENTITIES = 12
 """Entities in a list that can be searched."""
+
+BESIDE_TABLE = 820
+"""Pixels of the widest graph that stands beside its table and not above it."""
 
 _FILTERS = (
     ("right", "right", Status.RIGHT),
@@ -176,20 +179,22 @@ def _relations(view: View, names: Mapping[str, str]) -> str:
     button = element(
         "button", "⤢", type="button", class_="live", data_do="enlarge", title="enlarge"
     )
-    figure = button + drawing(view.entities, view.facts, names)
-    if left_out := undrawn(view.facts):
+    graph = drawing(view.entities, view.facts, names)
+    figure = button + graph.svg
+    if graph.left_out:
         figure += element(
             "figcaption",
-            f"{counted(left_out, 'more relation')} in the table: the graph has the entities with "
-            "most of them.",
+            f"{counted(graph.left_out, 'more relation')} in the table: the graph has the entities "
+            "with most of them.",
         )
     titles = ["from", "relation", "to"] + ["compared"] * view.compared
     head = "".join(element("th", title, scope="col") for title in titles)
     rows = "\n".join(_row(view, fact, names) for fact in view.facts)
     table = element("table", element("thead", element("tr", head)) + element("tbody", rows))
-    content = element("h2", f"Relations <small>{len(view.facts):,}</small>") + element(
-        "div", element("figure", figure) + element("div", table, class_="table"), class_="wide"
-    )
+    pair = element("figure", figure) + element("div", table, class_="table")
+    classes = "pair large" if graph.width > BESIDE_TABLE else "pair"
+    content = element("h2", f"Relations <small>{len(view.facts):,}</small>")
+    content += element("div", pair, class_=classes)
     return element("section", content, class_="relations", aria_label="Relations")
 
 

@@ -36,7 +36,8 @@ def curve_through(head: Box, label: Box, tail: Box) -> Curve:
 def ends_at_borders(curve: Curve, head: Box, tail: Box) -> Curve:
     """The part of a curve between two boxes in whose middles it begins and ends."""
     start = _leaves(curve, head)
-    end = 1 - _leaves(curve[::-1], tail)
+    a, b, c, d = curve
+    end = 1 - _leaves((d, c, b, a), tail)
     return _part(curve, start, max(end, start + 1e-3))
 
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from t5coref.view.curves import curve_through, ends_at_borders, points
 from t5coref.view.layout import Box, place
@@ -18,7 +19,7 @@ MOST_ENTITIES, MOST_EDGES = 60, 120
 
 NAME_SIZE, LABEL_SIZE, LINE = 13.0, 11.0, 14.0  # pixels
 MARGIN = 8.0
-LONGEST_NAME, LONGEST_LABEL = 28, 32  # characters
+LONGEST_NAME, LONGEST_LABEL = 28, 28  # characters
 
 SIGNS = {Status.MISSED: "− ", Status.EXTRA: "+ ", Status.NEAR: "≈ "}
 _BEST_FIRST = (Status.RIGHT, Status.NEAR, Status.MISSED, Status.EXTRA, None)
@@ -35,11 +36,17 @@ class Edge:
     label: Box
 
 
-def drawing(entities: Sequence[Entity], facts: Sequence[Fact], names: Mapping[str, str]) -> str:
-    """The graph as an `svg` element, empty text where there is nothing to draw."""
+class Drawing(NamedTuple):
+    """A graph as an `svg` element, its width in pixels, and how many relations it leaves out."""
+
+    svg: str
+    width: int
+    left_out: int
+
+
+def drawing(entities: Sequence[Entity], facts: Sequence[Fact], names: Mapping[str, str]) -> Drawing:
+    """The graph of at least one relation."""
     kept = _drawn(facts)
-    if not kept:
-        return ""
     shown = sorted({end for fact in kept for end in (fact.head, fact.tail)})
     titles = {e: shortened(entities[e].name, LONGEST_NAME) for e in shown}
     # Nodes are heavy: labels make way for them.
@@ -54,14 +61,10 @@ def drawing(entities: Sequence[Entity], facts: Sequence[Fact], names: Mapping[st
     content += [_label(edge) for edge in edges]
     content += [_node(e, entities[e], titles[e], box) for e, box in nodes.items()]
     view_box = f"{-MARGIN:g} {-MARGIN:g} {width} {height}"
-    return element(
+    svg = element(
         "svg", "\n".join(content), viewBox=view_box, width=width, height=height, role="img"
     )
-
-
-def undrawn(facts: Sequence[Fact]) -> int:
-    """How many relations the drawing leaves out."""
-    return len(facts) - len(_drawn(facts))
+    return Drawing(svg, width, len(facts) - len(kept))
 
 
 def text_width(text: str, size: float) -> float:
@@ -80,14 +83,16 @@ def text_width(text: str, size: float) -> float:
 
 
 def _drawn(facts: Sequence[Fact]) -> list[Fact]:
+    """The relations of the best connected pairs, as many as a drawing may have."""
     degree = Counter(end for fact in facts for end in (fact.head, fact.tail))
-    best = {e for e, _ in degree.most_common(MOST_ENTITIES)}
-    pairs: dict[tuple[int, int], None] = {}
-    for fact in sorted(facts, key=lambda f: -min(degree[f.head], degree[f.tail])):
-        if fact.head in best and fact.tail in best:
-            pairs[fact.head, fact.tail] = None
-    kept = set(list(pairs)[:MOST_EDGES])
-    return [fact for fact in facts if (fact.head, fact.tail) in kept]
+    pairs: set[tuple[int, int]] = set()
+    shown: set[int] = set()
+    for fact in sorted(facts, key=lambda fact: -(degree[fact.head] + degree[fact.tail])):
+        ends = {fact.head, fact.tail}
+        if len(pairs) < MOST_EDGES and len(shown | ends) <= MOST_ENTITIES:
+            pairs.add((fact.head, fact.tail))
+            shown |= ends
+    return [fact for fact in facts if (fact.head, fact.tail) in pairs]
 
 
 def _edges(facts: Sequence[Fact], names: Mapping[str, str]) -> list[Edge]:

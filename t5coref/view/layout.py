@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 ROUNDS = 60
 GAP = 14.0  # pixels that boxes keep from each other
-STRETCH = 1.5  # boxes are wide, so that the same room needs more width than height
+STRETCH = 1.2  # boxes are wide, so that the same room needs more width than height
 
 
 @dataclass(slots=True)
@@ -81,9 +81,9 @@ def _distances(
         i, j = at[a], at[b]
         if i == j:
             continue
-        room = (nodes[a].width + nodes[b].width) / (2 * STRETCH) + label.width / STRETCH + 2 * GAP
+        room = (nodes[a].width + nodes[b].width) / (2 * STRETCH) + 0.4 * label.width / STRETCH + GAP
         # A node with many neighbours needs a wider circle for them.
-        length = room * (1 + 0.06 * max(degree[i], degree[j]))
+        length = room * (1 + 0.02 * max(degree[i], degree[j]))
         near[i][j] = near[j][i] = max(length, near[i].get(j, 0.0))
     out = []
     for i in range(len(members)):

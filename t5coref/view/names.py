@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from t5coref.core.document import Document, Span
 from t5coref.view.spacing import joined
 
+_ENDS = {".", "!", "?", ":", '"', "``", "“"}
+"""Words after which one begins with a capital letter although it is no name."""
+
 LONGEST = 40  # characters: a mention that is longer describes rather than names
 
 
@@ -42,7 +45,7 @@ def _capitals(document: Document, span: Span, begins: set[int]) -> float:
     capital = [
         i for i in range(*span) if len(document.words[i]) > 1 and document.words[i][0].isupper()
     ]
-    if not any(i not in begins for i in capital):
+    if all(i in begins or document.words[i - 1] in _ENDS for i in capital):
         return 0.0
     return len(capital) / (span[1] - span[0])
 

@@ -5,6 +5,7 @@
   const find = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const articles = all("article");
+  if (!articles.length) return;
   const bar = find(".chain");
   const dialog = find(".enlarged");
   const HIDDEN_BY = {

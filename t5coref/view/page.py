@@ -48,7 +48,7 @@ def page(
 
 
 def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
+    return resources.files("t5coref.view").joinpath(name).read_text("utf-8")
 
 
 def _policy(script: str) -> str:

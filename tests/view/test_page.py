@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import parsed, pieces
@@ -238,10 +239,22 @@ def test_any_documents_make_a_page(found):
     assert [text_of(a) for a in articles(tree)] == [" ".join(d.words) for d in found]
 
 
-def test_a_cloud_of_relations_is_drawn_in_part_and_listed_in_full():
-    n = MOST_ENTITIES + 20
+N = 2 * MOST_ENTITIES
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(i, j) for i in range(N) for j in (0, (i + 1) % N, (i + 7) % N)],  # a tangle
+        [(i % 70, i) for i in range(70, 350)],  # hubs that nothing connects
+        [(0, i) for i in range(1, 300)],  # a star
+        [(2 * i, 2 * i + 1) for i in range(100)],  # pairs
+    ],
+)
+def test_a_cloud_of_relations_is_drawn_in_part_and_listed_in_full(pairs):
+    n = max(map(max, pairs)) + 1
     clusters = [[(i, i + 1)] for i in range(n)]
-    relations = [Relation(i, j, "r") for i in range(n) for j in (0, (i + 1) % n, (i + 7) % n)]
+    relations = [Relation(i, j, "r") for i, j in pairs]
     tree = parsed(page([plain(related(["w"] * n, clusters, relations))]))
     assert len(tree.one("tbody").all("tr")) == len(set(relations))
     drawn = len(tree.one("svg").all("g", "edge"))
