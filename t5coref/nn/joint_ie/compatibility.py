@@ -5,14 +5,14 @@ B documents, N mentions, R relation types (without the threshold), C = R + 1 cla
 
 from __future__ import annotations
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax.linen.partitioning import param_with_axes
+
+from t5coref.nn.joint_ie.layers import parameter
 
 
 class GraphCompatibility(nn.Module):
@@ -56,7 +56,7 @@ class GraphCompatibility(nn.Module):
         # So that the distance starts as a mean absolute difference.
         start = 1.0 / (types * self.neighbours)
         start = start if self.free_beta else math.log(math.expm1(start))
-        beta = param_with_axes("beta", nn.initializers.constant(start), (types,), axes=(None,))
+        beta = parameter("beta", nn.initializers.constant(start), (types,), (None,))
         beta = beta if self.free_beta else nn.softplus(beta)
 
         def measure(scores, valid):
@@ -104,7 +104,7 @@ def distances(
 ) -> jax.Array:
     """Distances `[N, N]` of the mentions of one document.
 
-    One relation type at a time, so that nothing larger than `[N, N]` and `[N, R, K]` exists.
+    One relation type at a time, so that nothing larger than `[N, N]` and `[R, K, N]` exists.
 
     Args:
       scores: `[N, R, N]`.
@@ -114,18 +114,55 @@ def distances(
       exclude_endpoints: see `GraphCompatibility`.
     """
     n = scores.shape[0]
-    edges = jnp.moveaxis(scores[:, :, chosen], 1, 0)  # [R, N, K]
-    counted = jnp.broadcast_to(there[None, :], (n, there.shape[0]))
+    counted = jnp.broadcast_to(there[:, None], (there.shape[0], n))
     if exclude_endpoints:
-        counted &= chosen[None, :] != jnp.arange(n)[:, None]
-    counted = counted.astype(scores.dtype)
+        counted &= chosen[:, None] != jnp.arange(n)[None, :]
+    edges = jnp.transpose(scores[:, :, chosen], (1, 2, 0))
+    return _weighted_l1(edges, counted.astype(scores.dtype), beta)
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)
-    def of_type(edges, beta):
+
+@jax.custom_vjp
+def _weighted_l1(edges: jax.Array, counted: jax.Array, beta: jax.Array) -> jax.Array:
+    """`sum_rk beta_r c_kx c_ky |e_rkx - e_rky|` for all x and y, `[N, N]`.
+
+    Args:
+      edges: `[R, K, N]`.
+      counted: `[K, N]`, 0 or 1.
+      beta: `[R]`.
+    """
+    counted = counted.T
+
+    def add(total, of_type):
+        edges, beta = of_type[0].T, of_type[1]
         apart = jnp.abs(edges[:, None, :] - edges[None, :, :])
-        return beta * jnp.sum(apart * counted[:, None, :] * counted[None, :, :], axis=-1)
+        apart = jnp.sum(apart * counted[:, None, :] * counted[None, :, :], axis=-1)
+        return total + beta * apart, None
 
-    def add(total, inputs):
-        return total + of_type(*inputs), None
+    n = counted.shape[0]
+    return jax.lax.scan(add, jnp.zeros((n, n), edges.dtype), (edges, beta))[0]
 
-    return jax.lax.scan(add, jnp.zeros((n, n), scores.dtype), (edges, beta))[0]
+
+def _forward(edges, counted, beta):
+    return _weighted_l1(edges, counted, beta), (edges, counted, beta)
+
+
+def _backward(saved, slope):
+    """With signs of differences to one mention at a time, which CPUs do four times faster.
+
+    The derivative of `|e_x - e_y|` where both are equal is 0.
+    """
+    edges, counted, beta = saved
+
+    def add(total, of_mention):
+        edge, there, slope = of_mention  # [R, K], [K], [N]
+        sign = jnp.sign(edges - edge[:, :, None])
+        return total + sign * (there[:, None] * slope[None, :])[None], None
+
+    columns = (jnp.moveaxis(edges, -1, 0), counted.T, slope + slope.T)
+    total, _ = jax.lax.scan(add, jnp.zeros_like(edges), columns)
+    total = total * counted[None]
+    of_beta = jnp.sum(edges * total, axis=(1, 2))
+    return beta[:, None, None] * total, jnp.zeros_like(counted), of_beta
+
+
+_weighted_l1.defvjp(_forward, _backward)

@@ -5,6 +5,9 @@ Parameters and computation are float32. Kernels carry logical axis names, as tho
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,6 +15,17 @@ from flax.linen.partitioning import param_with_axes
 
 NORMAL = nn.initializers.normal(stddev=0.02)
 """Of every matrix of the heads (coref-hoi); biases start at zero."""
+
+
+def parameter(
+    name: str,
+    init: Callable[..., jax.Array],
+    shape: tuple[int, ...],
+    axes: tuple[str | None, ...],
+) -> jax.Array:
+    """A parameter of the module that calls it, float32, with the logical axes of its dimensions."""
+    names: Any = axes  # flax takes None for a dimension that is never divided
+    return param_with_axes(name, init, shape, axes=names)
 
 
 class Linear(nn.Module):
@@ -25,11 +39,11 @@ class Linear(nn.Module):
     def weights(self, width: int) -> tuple[jax.Array, jax.Array]:
         """The kernel `[width, features]` and the bias `[features]`, zero if there is none."""
         shape = (width, self.features)
-        kernel = param_with_axes("kernel", NORMAL, shape, axes=self.axes)
+        kernel = parameter("kernel", NORMAL, shape, self.axes)
         if not self.use_bias:
             return kernel, jnp.zeros((self.features,), jnp.float32)
         zeros = nn.initializers.zeros
-        return kernel, param_with_axes("bias", zeros, (self.features,), axes=self.axes[1:])
+        return kernel, parameter("bias", zeros, (self.features,), self.axes[1:])
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Maps `[..., width]` to `[..., features]`."""

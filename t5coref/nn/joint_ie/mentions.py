@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax.linen.partitioning import param_with_axes
 
-from t5coref.nn.joint_ie.layers import FeedForward, shift
+from t5coref.nn.joint_ie.layers import FeedForward, parameter, shift
 from t5coref.nn.joint_ie.spans import (
     Boundaries,
     Candidates,
@@ -57,7 +56,7 @@ class MentionDetector(nn.Module):
         self.scorer = FeedForward(self.hidden_dim, 1, self.dropout_rate)
         if self.width_prior:
             zeros = nn.initializers.zeros
-            self.prior = param_with_axes("prior", zeros, (self.max_width,), axes=(None,))
+            self.prior = parameter("prior", zeros, (self.max_width,), (None,))
 
     def __call__(
         self, mentions: jax.Array, candidates: Candidates, *, deterministic: bool

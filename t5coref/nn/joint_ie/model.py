@@ -156,7 +156,8 @@ class JointIE(nn.Module):
             "relation": self.relation_weight,
             "contrastive": self.contrastive_weight,
         }
-        return means | {"loss": sum(weights[name] * mean for name, mean in means.items())}
+        terms = [weights[name] * mean for name, mean in means.items()]
+        return means | {"loss": jnp.sum(jnp.stack(terms))}
 
     def predict(
         self, encoded: jax.Array, features: Features, *, gold_mentions: bool, gold_clusters: bool

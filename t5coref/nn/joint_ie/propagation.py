@@ -10,10 +10,9 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.linen.partitioning import param_with_axes
 
 from t5coref.nn.joint_ie.coreference import MASKED
-from t5coref.nn.joint_ie.layers import NORMAL
+from t5coref.nn.joint_ie.layers import NORMAL, parameter
 
 
 class GraphPropagation(nn.Module):
@@ -47,8 +46,8 @@ class GraphPropagation(nn.Module):
         if not (self.outgoing or self.incoming):
             raise ValueError("expected outgoing, incoming or both, got neither; set one of them")
         width = mentions.shape[-1]
-        kernel = param_with_axes(
-            "kernel", NORMAL, (scores.shape[2], width, width), axes=(None, "embed", "mlp")
+        kernel = parameter(
+            "kernel", NORMAL, (scores.shape[2], width, width), (None, "embed", "mlp")
         )
         spread = functools.partial(propagate, outgoing=self.outgoing, incoming=self.incoming)
         return jax.vmap(spread, in_axes=(0, 0, 0, None))(mentions, scores, valid, kernel)

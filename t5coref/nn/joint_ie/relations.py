@@ -10,9 +10,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.linen.partitioning import param_with_axes
 
-from t5coref.nn.joint_ie.layers import NORMAL, FeedForward, Linear
+from t5coref.nn.joint_ie.layers import NORMAL, FeedForward, Linear, parameter
 
 
 def biaffine(heads: jax.Array, kernel: jax.Array, tails: jax.Array) -> jax.Array:
@@ -39,7 +38,7 @@ class Biaffine(nn.Module):
     def __call__(self, heads: jax.Array, tails: jax.Array) -> jax.Array:
         """Maps `[B, H, D]` and `[B, T, D]` to `[B, H, C, T]`."""
         shape = (heads.shape[-1], self.classes, tails.shape[-1])
-        kernel = param_with_axes("kernel", NORMAL, shape, axes=("embed", None, "mlp"))
+        kernel = parameter("kernel", NORMAL, shape, ("embed", None, "mlp"))
         return biaffine(heads, kernel, tails)
 
 
@@ -151,10 +150,10 @@ class EntityRelations(nn.Module):
             drop(jnp.tanh(Linear(self.projection_dim, name=name)(entities)))
             for name in ("head", "tail")
         )
-        kernel = param_with_axes(
-            "kernel", NORMAL, (self.blocks, size, classes, size), axes=(None, "embed", None, "mlp")
+        kernel = parameter(
+            "kernel", NORMAL, (self.blocks, size, classes, size), (None, "embed", None, "mlp")
         )
-        bias = param_with_axes("bias", nn.initializers.zeros, (classes,), axes=(None,))
+        bias = parameter("bias", nn.initializers.zeros, (classes,), (None,))
         # The outer products of all pairs, 49,152 numbers each, never exist.
         mapped = jnp.einsum(
             "bhki,kicj->bhckj", heads.reshape(rows, count, self.blocks, size), kernel
