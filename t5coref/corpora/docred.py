@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 from t5coref.core.document import Annotation, Document
 from t5coref.core.entities import Catalogue, entities, relations_known
@@ -23,6 +23,8 @@ from t5coref.corpora.jsonl import dump_line
 from t5coref.corpora.report import Report, Source
 
 KEYS = ("title", "sents", "vertexSet", "labels")
+
+T = TypeVar("T")
 
 UNMATCHED = 10**6
 """Numbers of clusters in a submission that are no entity of the document begin here."""
@@ -149,7 +151,7 @@ def _labels(title: str, labels: Any) -> list[tuple[int, int, str]] | None:
     return out
 
 
-def _is_list(value: Any, of: type) -> bool:
+def _is_list(value: Any, of: type[T]) -> TypeGuard[list[T]]:
     # type(), since bool is an int
     return isinstance(value, list) and all(type(item) is of for item in value)
 

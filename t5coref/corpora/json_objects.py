@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO, NoReturn
 
 from t5coref.core.errors import FormatError
@@ -27,7 +27,7 @@ class _BrokenError(Exception):
     """What follows is not JSON."""
 
 
-def objects(path: PathLike, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+def objects(path: PathLike, source: Source) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """The JSON objects of a file, each with the line that it begins on.
 
     Raises:
