@@ -1,7 +1,8 @@
-"""Lines between boxes: cubic Bezier curves through the middle of a label."""
+"""Lines between boxes: two cubic Bezier curves that meet smoothly in the middle of a label."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -10,35 +11,42 @@ from t5coref.view.layout import Box
 Point = tuple[float, float]
 Curve = tuple[Point, Point, Point, Point]
 
-_STEPS = 32  # of half a curve, in which its crossing with a border is looked for
+_STEPS = 32  # of a curve, in which its crossing with a border is looked for
+_BEND = 0.4  # of the way to the next point, over which a curve keeps its direction
 
 
-def curve_through(head: Box, label: Box, tail: Box) -> Curve:
-    """The curve from the middle of head to that of tail, through label's at 1/2.
+def curves_through(head: Box, label: Box, tail: Box) -> tuple[Curve, Curve]:
+    """From the middle of head to that of label, and on to that of tail.
 
-    If both ends are one box, a loop.
+    At the label they run the way from head to tail; if those are one box, across, as a loop.
     """
+    start, middle, end = (head.x, head.y), (label.x, label.y), (tail.x, tail.y)
+    along = (end[0] - start[0], end[1] - start[1])
     if head is tail:
-        dx, dy = 4 / 3 * (label.x - head.x), 4 / 3 * (label.y - head.y)
-        one = head.x + dx - 0.45 * dy, head.y + dy + 0.45 * dx
-        two = head.x + dx + 0.45 * dy, head.y + dy - 0.45 * dx
-        return (head.x, head.y), one, two, (head.x, head.y)
-    # The quadratic curve through the three points, raised to a cubic one.
-    cx, cy = 2 * label.x - (head.x + tail.x) / 2, 2 * label.y - (head.y + tail.y) / 2
-    return (
-        (head.x, head.y),
-        ((head.x + 2 * cx) / 3, (head.y + 2 * cy) / 3),
-        ((tail.x + 2 * cx) / 3, (tail.y + 2 * cy) / 3),
-        (tail.x, tail.y),
+        along = (start[1] - middle[1], middle[0] - start[0])
+    scale = _BEND / (math.hypot(*along) or 1.0)
+    before, after = math.dist(start, middle) * scale, math.dist(middle, end) * scale
+    first = (
+        start,
+        _towards(start, middle),
+        (middle[0] - before * along[0], middle[1] - before * along[1]),
+        middle,
     )
+    second = (
+        middle,
+        (middle[0] + after * along[0], middle[1] + after * along[1]),
+        _towards(end, middle),
+        end,
+    )
+    return first, second
 
 
-def ends_at_borders(curve: Curve, head: Box, tail: Box) -> Curve:
-    """The part of a curve between two boxes in whose middles it begins and ends."""
-    start = _leaves(curve, head)
-    a, b, c, d = curve
-    end = 1 - _leaves((d, c, b, a), tail)
-    return _part(curve, start, max(end, start + 1e-3))
+def ends_at_borders(curves: tuple[Curve, Curve], head: Box, tail: Box) -> tuple[Curve, Curve]:
+    """The part of the curves between the two boxes in whose middles they begin and end."""
+    first, (a, b, c, d) = curves
+    _, first = _cut(first, _leaves(first, head))
+    _, (d, c, b, a) = _cut((d, c, b, a), _leaves((d, c, b, a), tail))
+    return first, (a, b, c, d)
 
 
 def points(path: Iterable[Point]) -> str:
@@ -46,16 +54,20 @@ def points(path: Iterable[Point]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in path)
 
 
+def _towards(start: Point, end: Point) -> Point:
+    return start[0] + _BEND * (end[0] - start[0]), start[1] + _BEND * (end[1] - start[1])
+
+
 def _leaves(curve: Curve, box: Box) -> float:
-    """Where the curve, which begins in the middle of a box, leaves it: within 0..1/2."""
-    for k in range(1, _STEPS + 1):
-        if not _inside(_point(curve, 0.5 * k / _STEPS), box):
-            low, high = 0.5 * (k - 1) / _STEPS, 0.5 * k / _STEPS
+    """Where a curve, which begins in the middle of a box, leaves it; just before its end if not."""
+    for k in range(1, _STEPS):
+        if not _inside(_point(curve, k / _STEPS), box):
+            low, high = (k - 1) / _STEPS, k / _STEPS
             for _ in range(12):
                 t = (low + high) / 2
                 low, high = (t, high) if _inside(_point(curve, t), box) else (low, t)
             return high
-    return 0.5
+    return 1 - 1 / _STEPS
 
 
 def _inside(point: Point, box: Box) -> bool:
@@ -67,13 +79,6 @@ def _point(curve: Curve, t: float) -> Point:
     weights = s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t
     x, y = (sum(w * p[axis] for w, p in zip(weights, curve, strict=True)) for axis in (0, 1))
     return x, y
-
-
-def _part(curve: Curve, start: float, end: float) -> Curve:
-    """The part of a curve between two parameters."""
-    _, rest = _cut(curve, start)
-    first, _ = _cut(rest, (end - start) / (1 - start))
-    return first
 
 
 def _cut(curve: Curve, t: float) -> tuple[Curve, Curve]:

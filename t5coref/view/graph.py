@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from t5coref.view.curves import curve_through, ends_at_borders, points
+from t5coref.view.curves import curves_through, ends_at_borders, points
 from t5coref.view.layout import Box, place
 from t5coref.view.markup import counted, element, escaped, hued
 from t5coref.view.model import Entity, Fact, Status
@@ -148,13 +148,13 @@ def _label(edge: Edge) -> str:
 
 def _line(edge: Edge, head: Box, tail: Box) -> str:
     """The line from border to border, with an arrow at the tail."""
-    line = ends_at_borders(curve_through(head, edge.label, tail), head, tail)
-    _, _, (cx, cy), (x, y) = line
+    first, second = ends_at_borders(curves_through(head, edge.label, tail), head, tail)
+    _, _, (cx, cy), (x, y) = second
     length = max(((x - cx) ** 2 + (y - cy) ** 2) ** 0.5, 1e-6)
     ux, uy = 8 * (x - cx) / length, 8 * (y - cy) / length
     arrow = (x, y), (x - ux - uy / 2, y - uy + ux / 2), (x - ux + uy / 2, y - uy - ux / 2)
     best = min((fact.status for fact in edge.facts), key=_BEST_FIRST.index)
-    content = element("path", d=f"M{points(line[:1])}C{points(line[1:])}")
+    content = element("path", d=f"M{points(first[:1])}C{points(first[1:] + second[1:])}")
     content += element("polygon", points=points(arrow))
     classes = f"edge {best}" if best else "edge"
     return element("g", content, class_=classes, data_h=edge.head + 1, data_t=edge.tail + 1)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ROUNDS = 60
+HOMING = (1.0, 0.6, 0.4)
+"""How far labels go back to their edges between rounds in which boxes push each other away."""
 GAP = 14.0  # pixels that boxes keep from each other
 STRETCH = 1.2  # boxes are wide, so that the same room needs more width than height
 
@@ -39,9 +41,10 @@ def place(nodes: Sequence[Box], edges: Sequence[tuple[int, int, Box]]) -> tuple[
         inside = set(members)
         here = [edge for edge in edges if edge[0] in inside]
         _stress(nodes, members, here)
-        _label_places(nodes, here)
         boxes = [nodes[i] for i in members] + [label for _, _, label in here]
-        separate(boxes)
+        for share in HOMING:
+            _move_labels(nodes, here, share)
+            separate(boxes)
         drawings.append(boxes)
     return _packed(drawings)
 
@@ -77,13 +80,15 @@ def _distances(
     for a, b, _ in edges:
         degree[at[a]] += 1
         degree[at[b]] += 1
+    # Many edges to a node need more room for their labels than those of a tree.
+    crowded = 1 + 0.08 * max(0.0, len(edges) / len(members) - 1.5)
     for a, b, label in edges:
         i, j = at[a], at[b]
         if i == j:
             continue
         room = (nodes[a].width + nodes[b].width) / (2 * STRETCH) + 0.4 * label.width / STRETCH + GAP
         # A node with many neighbours needs a wider circle for them.
-        length = room * (1 + 0.02 * max(degree[i], degree[j]))
+        length = crowded * room * (1 + 0.02 * max(degree[i], degree[j]))
         near[i][j] = near[j][i] = max(length, near[i].get(j, 0.0))
     out = []
     for i in range(len(members)):
@@ -132,18 +137,19 @@ def _stress(
         nodes[i].x, nodes[i].y = STRETCH * xs[k], ys[k]
 
 
-def _label_places(nodes: Sequence[Box], edges: Sequence[tuple[int, int, Box]]) -> None:
-    """Labels start in the middle of their edge, a little to its side: left of the way it goes."""
+def _move_labels(nodes: Sequence[Box], edges: Sequence[tuple[int, int, Box]], share: float) -> None:
+    """Moves labels a share of the way to the middle of their edge, a little left of it."""
     for a, b, label in edges:
         one, two = nodes[a], nodes[b]
         if a == b:
-            label.x, label.y = one.x, one.y - one.height / 2 - GAP - label.height
-            continue
-        dx, dy = two.x - one.x, two.y - one.y
-        length = math.hypot(dx, dy) or 1.0
-        aside = 0.6 * label.height
-        label.x = (one.x + two.x) / 2 - aside * dy / length
-        label.y = (one.y + two.y) / 2 + aside * dx / length
+            x, y = one.x, one.y - one.height / 2 - GAP - label.height
+        else:
+            dx, dy = two.x - one.x, two.y - one.y
+            aside = 0.6 * label.height / (math.hypot(dx, dy) or 1.0)
+            x = (one.x + two.x) / 2 - aside * dy
+            y = (one.y + two.y) / 2 + aside * dx
+        label.x += share * (x - label.x)
+        label.y += share * (y - label.y)
 
 
 def separate(boxes: Sequence[Box]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t5coref.view.curves import curve_through, ends_at_borders
+from t5coref.view.curves import curves_through, ends_at_borders
 from t5coref.view.graph import text_width
 from t5coref.view.layout import Box, place, separate
 
@@ -73,22 +73,34 @@ def test_neighbours_are_closer_than_what_is_far_in_the_graph():
     assert max(away(i, i + 1) for i in range(6)) < away(0, 3) < away(0, 6)
 
 
+def at_border(point, box):
+    dx = abs(abs(point[0] - box.x) - box.width / 2)
+    dy = abs(abs(point[1] - box.y) - box.height / 2)
+    return min(dx, dy) < 0.1
+
+
 def test_a_line_goes_from_border_to_border_through_its_label():
     head, label, tail = Box(60, 20, x=0, y=0), Box(40, 14, x=150, y=40), Box(80, 30, x=300, y=0)
-    curve = curve_through(head, label, tail)
-    middle = [sum(w * p[k] for w, p in zip((1, 3, 3, 1), curve, strict=True)) / 8 for k in (0, 1)]
-    assert middle == pytest.approx([150, 40])
-    (x, y), *_, (u, v) = ends_at_borders(curve, head, tail)
-    assert min(abs(abs(x) - 30), abs(abs(y) - 10)) < 0.1
-    assert min(abs(abs(u - 300) - 40), abs(abs(v) - 15)) < 0.1
+    first, second = curves_through(head, label, tail)
+    assert (first[0], first[3], second[0], second[3]) == ((0, 0), (150, 40), (150, 40), (300, 0))
+    # Smooth in the middle: the controls on both sides lie on one line with it.
+    (x, y), (u, v) = first[2], second[1]
+    assert (x - 150) * (v - 40) == pytest.approx((u - 150) * (y - 40))
+    first, second = ends_at_borders((first, second), head, tail)
+    assert at_border(first[0], head)
+    assert at_border(second[3], tail)
+    assert first[3] == second[0] == (150, 40)
 
 
 def test_a_loop_comes_back_to_its_box():
     box, label = Box(60, 20, x=10, y=100), Box(40, 14, x=10, y=60)
-    curve = curve_through(box, label, box)
-    assert curve[0] == curve[3] == (10, 100)
-    part = ends_at_borders(curve, box, box)
-    assert all(abs(y - 90) < 0.1 or abs(abs(x - 10) - 30) < 0.1 for x, y in (part[0], part[3]))
+    first, second = curves_through(box, label, box)
+    assert first[0] == second[3] == (10, 100)
+    # It goes there on one side and back on the other.
+    assert (first[2][0] - 10) * (second[1][0] - 10) < 0
+    first, second = ends_at_borders((first, second), box, box)
+    assert at_border(first[0], box)
+    assert at_border(second[3], box)
 
 
 def test_wide_characters_take_more_room_and_combining_ones_none():
