@@ -89,7 +89,8 @@ class Files:
     def _wanted(self, path: str) -> set[str]:
         if not os.path.exists(path):
             raise ConfigError(f"no file {path}; expected one with a document id a line")
-        return set(pathlib.Path(path).read_text("utf-8").split())
+        lines = pathlib.Path(path).read_text("utf-8").splitlines()
+        return {line.strip() for line in lines if line.strip()}
 
 
 def _some(names: Sequence[str]) -> str:

@@ -37,7 +37,8 @@ def corpus_files(
     ]
     if ids is None:
         return documents
-    wanted = dict.fromkeys(pathlib.Path(ids).read_text("utf-8").split())
+    lines = pathlib.Path(ids).read_text("utf-8").splitlines()
+    wanted = dict.fromkeys(line.strip() for line in lines if line.strip())
     chosen = [document for document in documents if document.doc_id in wanted]
     if missing := wanted.keys() - {document.doc_id for document in chosen}:
         raise ConfigError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from t5coref import corpora
@@ -37,6 +39,14 @@ def test_ids_choose(folder, stories, tmp_path):
     (tmp_path / "more.ids").write_text("unheard-of\n")
     with pytest.raises(ConfigError, match=r"lists 1 documents.*unheard-of.*have 12: generated"):
         corpus_files(files=f"{folder}/*", ids=str(tmp_path / "more.ids"))
+
+
+def test_ids_may_hold_blanks(stories, tmp_path):
+    titled = dataclasses.replace(stories[0], doc_id="The Turn of the Screw")
+    corpora.get("jsonl").module.write([titled, stories[1]], tmp_path / "two.jsonl")
+    (tmp_path / "one.ids").write_text(f"{titled.doc_id}\r\n")
+    chosen = corpus_files(files=str(tmp_path / "two.jsonl"), ids=str(tmp_path / "one.ids"))
+    assert names(chosen) == [titled.doc_id]
 
 
 def test_nothing_there(folder):
