@@ -37,7 +37,7 @@ def article(number: int, view: View, relation_names: Mapping[str, str]) -> str:
     text = element(
         "section",
         text_html(document, view.entities, view.marks),
-        class_="text",
+        class_="text" if document.word_offsets is None else "text raw",
         lang="",
         aria_label="Text",
     )
