@@ -22,6 +22,7 @@ ENCODER_RATE = 5e-3
 TASK_RATE = 5e-3
 MENTION_DIM = 16
 MentionDetector.max_width = 4
+MentionDetector.ratio = 0.5
 MentionDetector.hidden_dim = 32
 MentionDetector.dropout_rate = 0.0
 BilinearCoreference.dropout_rate = 0.0
@@ -34,6 +35,7 @@ EntityRelations.dropout_rate = 0.0
 JointObjective.dropout = 0.0
 encoder/adamw.decay = 'constant'
 task/adamw.decay = 'constant'
+fit.eval_every = 50
 """
 
 

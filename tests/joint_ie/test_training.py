@@ -222,7 +222,7 @@ def test_scanned_layers(make_model, documents, optimizer, tmp_path):
 def test_notes_and_refusals(make_model, documents, optimizer, tmp_path):
     model = make_model("joint-m")
     wide = documents[0].with_annotation(Annotation((((0, 3), (4, 6)), ((2, 5),))))
-    objective = JointObjective(model=model, train_set=[*documents, wide], max_length=24)
+    objective = JointObjective(model=model, train_set=[*documents, wide], max_length=14)
     assert objective.notes[0].endswith("lie outside the pieces that training reads")
     assert "cross the end of a sentence" in objective.notes[1]
     listener = Told()
@@ -239,7 +239,7 @@ def test_notes_and_refusals(make_model, documents, optimizer, tmp_path):
 def test_batches_hold_rows_of_about_one_length(make_model, documents):
     long = [
         Document(
-            doc_id=f"long-{i}", words=documents[i].words * 3, annotation=documents[i].annotation
+            doc_id=f"long-{i}", words=documents[i].words * 5, annotation=documents[i].annotation
         )
         for i in range(6)
     ]
