@@ -12,7 +12,7 @@ import argparse
 import pathlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import litbank
@@ -22,7 +22,17 @@ from t5coref import corpora
 from t5coref.cli.tokenizers import add_tokenizer_argument
 from t5coref.core.document import Document
 from t5coref.core.metrics import Scorer
-from t5coref.linearize import FORMATS, Linearization, get, round_trip
+from t5coref.core.relation_metrics import RelationScorer, triples
+from t5coref.linearize import (
+    FORMATS,
+    RELATIONS,
+    Linearization,
+    examples,
+    get,
+    inventory,
+    round_trip,
+    symbols_of,
+)
 from t5coref.tokenizer import Tokenizer
 
 CORPORA = {
@@ -33,6 +43,12 @@ CORPORA = {
 }
 SHORT = ("LitBank", "OntoGUM")
 """Corpora that are also measured with short windows."""
+
+RELATED = {
+    "Re-DocRED train": ("docred", "redocred/train.json"),
+    "Re-DocRED dev": ("docred", "redocred/dev.json"),
+}
+"""Corpora that formats of relations are measured on."""
 
 
 class Corpus(NamedTuple):
@@ -87,10 +103,12 @@ def across_sentences(documents: Iterable[Document]) -> int:
     return count
 
 
-def read(data: pathlib.Path, limit: int | None) -> dict[str, list[Document]]:
+def read(
+    data: pathlib.Path, limit: int | None, corpora_: Mapping[str, tuple[str, str]]
+) -> dict[str, list[Document]]:
     """The corpora that are there."""
     found = {}
-    for name, (format_, pattern) in CORPORA.items():
+    for name, (format_, pattern) in corpora_.items():
         paths = sorted(data.glob(pattern))[:limit]
         if paths:
             found[name] = [d for path in paths for d in corpora.read(path, format=format_)]
@@ -127,6 +145,35 @@ def causes(columns: list[Corpus], found: dict[str, list[Ceiling]]) -> str:
     return report.table(header, rows)
 
 
+def relations_table(model: bytes, found: dict[str, list[Document]], window: int) -> str:
+    """One line a format and corpus: what comes back of entities and relations, and how long it is.
+
+    The names are those of all corpora together; F1 is that of `t5coref.core.relation_metrics`.
+    """
+    options = inventory(d for documents in found.values() for d in documents)
+    rows = []
+    for name in RELATIONS:
+        tokenizer = Tokenizer(model, symbols_of(name, options))
+        lin = get(name, tokenizer, window=window, **options)
+        for corpus, documents in found.items():
+            scorer, lost, lengths = RelationScorer(), 0, []
+            for document in documents:
+                back = round_trip(lin, document)
+                scorer.add(document, back)
+                if document.annotation is not None:
+                    lost += len(triples(document.annotation) - triples(back))
+                lengths += [len(e.actions) for e in examples(lin, document)]
+            scores = scorer.compute()
+            figures = [f"{100 * scores[k].f1:.2f}" for k in ("mentions", "coref", "re")]
+            mean = sum(lengths) / len(lengths)
+            rows.append((name, corpus, *figures, str(lost), f"{mean:.0f}", f"{max(lengths)}"))
+    header = (
+        "format", "corpus", "mentions F1", "COREF F1", "relations F1", "relations lost",
+        "actions, mean", "most",
+    )  # fmt: skip
+    return report.table(header, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -141,14 +188,15 @@ def main() -> None:
     add_tokenizer_argument(parser)
     args = parser.parse_args()
     model = report.vocabulary(args.tokenizer)
-    documents = read(args.data, args.documents)
+    documents = read(args.data, args.documents, CORPORA)
+    related = read(args.data, None, RELATED)
     columns = [Corpus(name, args.window, found) for name, found in documents.items()]
     columns += [Corpus(name, args.short, documents[name]) for name in SHORT if name in documents]
     if not columns:
         raise SystemExit(f"no corpus in {args.data}; pass --data, or set T5COREF_SHARED")
     start = time.perf_counter()
     found: dict[str, list[Ceiling]] = {}
-    for name in sorted(FORMATS):
+    for name in sorted(set(FORMATS) - set(RELATIONS)):
         tokenizer = Tokenizer(model, FORMATS[name].symbols)
         found[name] = [measure(get(name, tokenizer, window=c.window), c.documents) for c in columns]
         print(name, f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
@@ -161,6 +209,11 @@ def main() -> None:
         + "\n"
         + causes(columns, found)
     )
+    if related:
+        body += (
+            "\nFormats of relations, with entity types. A relation counts if its entities come "
+            "back mention for mention.\n\n" + relations_table(model, related, args.window)
+        )
     print(body)
     if args.write:
         report.write_section("ceilings", body)

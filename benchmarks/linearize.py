@@ -21,7 +21,7 @@ import litbank
 import report
 
 from t5coref.cli.tokenizers import add_tokenizer_argument
-from t5coref.linearize import FORMATS, examples
+from t5coref.linearize import FORMATS, RELATIONS, examples
 from t5coref.tokenizer import Tokenizer
 
 
@@ -77,7 +77,7 @@ def main() -> None:
         print(json.dumps(measure(args.format, model, args)))
         return
     found = {}
-    for name in sorted(FORMATS):
+    for name in sorted(set(FORMATS) - set(RELATIONS)):
         command = [sys.executable, __file__, *sys.argv[1:], "--format", name]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:

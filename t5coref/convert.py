@@ -19,7 +19,7 @@ from t5coref.checkpoints import (
     transfer,
 )
 from t5coref.core.errors import ConfigError, MismatchError
-from t5coref.linearize import named
+from t5coref.linearize import named, symbols_of
 from t5coref.model import CARD_FILE, Format, Identity
 from t5coref.nn.weight_files import CheckpointError, find
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
@@ -152,7 +152,7 @@ def _known(
     """What the card says; the caller may choose another format of the same symbols."""
     identity = Identity.load(folder)
     known = identity.tokenizer
-    if format is not None and named(format).symbols != known.symbols:
+    if format is not None and symbols_of(format, identity.format.options) != known.symbols:
         raise MismatchError(
             f"{folder}: the rows behind the pieces are those of {identity.format.name}; format "
             f"{format!r} has other symbols; convert the checkpoint that training began with"

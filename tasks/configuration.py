@@ -11,7 +11,10 @@ import t5coref.data.settings as environment
 from t5coref.data.documents import Files
 from t5coref.data.settings import Settings
 from t5coref.data.task import coref_task
-from t5coref.linearize import FORMATS
+from t5coref.linearize import FORMATS, RELATIONS
+
+COREFERENCE = tuple(name for name in FORMATS if name not in RELATIONS)
+"""The formats that corpora without relations have tasks for."""
 
 
 @gin.configurable(module="tasks")  # pyright: ignore[reportCallIssue]
@@ -34,8 +37,8 @@ def task_name(corpus: str, linearization: str) -> str:
 def every_format(
     name: str, *, corpus: str, files: Mapping[str, Files | str | Sequence[str]]
 ) -> None:
-    """One task for each linearization, under the same files."""
-    for linearization in FORMATS:
+    """One task for each linearization of clusters alone, under the same files."""
+    for linearization in COREFERENCE:
         coref_task(
             task_name(name, linearization),
             linearization=linearization,

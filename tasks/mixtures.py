@@ -3,13 +3,12 @@ epoch.
 """
 
 from t5coref.data.task import coref_mixture
-from t5coref.linearize import FORMATS
 from tasks import litbank, ontonotes, preco
-from tasks.configuration import task_name
+from tasks.configuration import COREFERENCE, task_name
 
 JOINT = (ontonotes.NAME, preco.NAME, litbank.NAMES[0])
 
-for linearization in FORMATS:
+for linearization in COREFERENCE:
     coref_mixture(
         task_name("joint", linearization), [task_name(corpus, linearization) for corpus in JOINT]
     )

@@ -8,20 +8,29 @@ import numpy as np
 
 from t5coref.core import automaton
 from t5coref.core.automaton import DONE, Source
-from t5coref.linearize import FORMATS, get
+from t5coref.linearize import FORMATS, RELATIONS, get, symbols_of
 from t5coref.tokenizer import Tokenizer
 
 NAMES = sorted(FORMATS)
-CASES = [(name, constraint) for name in NAMES for constraint in ("strict", "reference")]
+BRACKETS = [name for name in NAMES if name not in ("relation-ids", "relation-text")]
+PUBLISHED = [name for name in NAMES if name not in RELATIONS]
+"""Those that have a reference constraint beside the strict one."""
+CASES = [
+    (name, constraint)
+    for name in NAMES
+    for constraint in ("strict", "reference")
+    if constraint == "strict" or name in PUBLISHED
+]
 IDS = [f"{name}-{constraint}" for name, constraint in CASES]
 
 SMALL = {"window": 40, "max_clusters": 12, "max_depth": 4}
+RELATED = {"relations": ("a", "b")}
 
 
 class Respelled(Tokenizer):
     """Numbers of unlike lengths: the first is longer than the second, one goes on another."""
 
-    spellings: ClassVar = {"0": "▁ 0", "1": "1", "2": "2", "3": "1 ▁ 3"}
+    spellings: ClassVar = {"0": "▁ 0", "1": "1", "2": "2", "3": "1 0 3"}
 
     def encode(self, text):
         if text not in self.spellings:
@@ -37,8 +46,9 @@ class Awkward(Respelled):
 
 def make(tokenizer, name, constraint="strict", *, kind=Tokenizer, **options):
     """The format `name`, with its own symbols behind the vocabulary of `tokenizer`."""
-    own = kind(tokenizer.model, FORMATS[name].symbols)
-    return get(name, own, constraint=constraint, **SMALL | options)
+    options = SMALL | (RELATED if name in RELATIONS else {}) | options
+    own = kind(tokenizer.model, symbols_of(name, options))
+    return get(name, own, constraint=constraint, **options)
 
 
 def random_source(rng, lin, longest):
@@ -49,6 +59,7 @@ def random_source(rng, lin, longest):
         alphabet.append(encode("|")[-1])
     if rules.aliased and rules.literal:
         alphabet += encode("0")
+    alphabet += rules.source_numbers[:5]
     marks = getattr(lin, "sentence_marks", ())
     length = int(rng.integers(1, longest + 1))
     if not marks:
@@ -69,10 +80,14 @@ def padded(sources, width):
 
 
 def weighted(rng, rules, options):
-    """One of the legal tokens; tags twice as likely as pieces, so that walks nest deeply."""
+    """One of the legal tokens; tags twice as likely as pieces, so that walks nest deeply.
+
+    Relations are likelier still, so that there are many before the end.
+    """
     options = sorted(options)
     tags = [t for t in options if rules.inventory.index.get(t, rules.copy) != rules.copy]
-    return int(rng.choice([*options, *tags, *tags]))
+    relations = [t for t in tags if rules.inventory.names[rules.inventory.index[t]] == "<rel>"]
+    return int(rng.choice([*options, *tags, *tags, *relations * 12]))
 
 
 def walk(rng, rules, source: Source, budget):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
+import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError
 from t5coref.core.metrics import Scorer
+from t5coref.core.relation_metrics import RelationScorer
 from t5coref.corpora.report import Report
 
 HELP = "print documents as sequences of actions, or check that they come back"
@@ -31,7 +34,7 @@ Prints every turn (model input and gold output) of annotated documents as one li
 
 With --check the gold actions are turned back into clusters instead and scored against the gold
 clusters: the best that any model can reach with the format, per file and, on the last line, in
-all.
+all. Formats of relations know the names that the given files have, and score relations too.
 """
 
 EPILOG = """\
@@ -39,6 +42,7 @@ examples:
   t5coref linearize --list
   t5coref linearize --format full-copy --corpus litbank emma.conll --tokenizer t5/spiece.model
   t5coref linearize --format full-copy --corpus gum dev/*.conllu --check --window 512
+  t5coref linearize --format relation-copy --corpus docred dev.json --check
 
 `--pieces reference` gives the targets of the published checkpoints, piece by piece: their word
 rules, their windows, which go on to the end of a document in steps of the stride, and their looser
@@ -75,7 +79,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.files:
         raise ConfigError("no FILE given; name at least one, or pass --list to see the formats")
-    symbols = linearize.named(args.format).symbols
+    report = Report()
+    files: list[Iterable[Document]] = [
+        corpora.read(path, args.corpus, report=report, lenient=args.lenient) for path in args.files
+    ]
+    options = {}
+    if args.format in linearize.RELATIONS:
+        files = [list(documents) for documents in files]
+        options = linearize.inventory(itertools.chain.from_iterable(files))
+    symbols = linearize.symbols_of(args.format, options)
     tokenizer = find_tokenizer(args.tokenizer, symbols).with_word_rule(args.pieces)
     format_ = linearize.get(
         args.format,
@@ -84,26 +96,17 @@ def run(args: argparse.Namespace) -> int:
         stride=args.stride,
         suffixes=args.pieces == "reference",
         constraint=args.pieces,
+        **options,
     )
-    report = Report()
     if args.check:
-        _check(args, format_, report)
+        _check(args, format_, files)
     else:
-        for document in _documents(args, report):
+        for document in itertools.chain.from_iterable(files):
             for example in linearize.examples(format_, document):
                 print(json.dumps(_row(example, tokenizer), ensure_ascii=False))
     for message in report.messages:
         print(f"warning: {message}", file=sys.stderr)
     return 0
-
-
-def _documents(args: argparse.Namespace, report: Report) -> Iterator[Document]:
-    for path in args.files:
-        yield from _read(args, path, report)
-
-
-def _read(args: argparse.Namespace, path: str, report: Report) -> Iterator[Document]:
-    return corpora.read(path, args.corpus, report=report, lenient=args.lenient)
 
 
 def _row(example: linearize.Example, tokenizer) -> dict[str, object]:
@@ -120,18 +123,33 @@ def _row(example: linearize.Example, tokenizer) -> dict[str, object]:
     }
 
 
-def _check(args: argparse.Namespace, format_: linearize.Linearization, report: Report) -> None:
-    total, lost_in_all, documents = Scorer(), 0, 0
-    for path in args.files:
-        scorer, lost, count = Scorer(), 0, 0
-        for document in _read(args, path, report):
+@dataclasses.dataclass(frozen=True)
+class _Scorers:
+    """Of clusters alone, and of relations."""
+
+    clusters: Scorer = dataclasses.field(default_factory=Scorer)
+    relations: RelationScorer = dataclasses.field(default_factory=RelationScorer)
+
+
+def _check(
+    args: argparse.Namespace,
+    format_: linearize.Linearization,
+    files: Iterable[Iterable[Document]],
+) -> None:
+    total, lost_in_all, documents = _Scorers(), 0, 0
+    for path, found in zip(args.files, files, strict=True):
+        scorer, lost, count = _Scorers(), 0, 0
+        for document in found:
             back = linearize.round_trip(format_, document)
             assert document.annotation is not None  # round_trip refuses that
-            scorer.add(document.annotation.clusters, back.clusters)
+            scorer.clusters.add(document.annotation.clusters, back.clusters)
+            if args.format in linearize.RELATIONS:
+                scorer.relations.add(document, back)
             kept = {(s, e) for s, e, _ in back.mentions()}
             lost += sum((s, e) not in kept for s, e, _ in document.annotation.mentions())
             count += 1
-        total.merge(scorer)
+        total.clusters.merge(scorer.clusters)
+        total.relations.merge(scorer.relations)
         lost_in_all += lost
         documents += count
         _print_scores(args, os.fspath(path), scorer, lost, count)
@@ -139,9 +157,11 @@ def _check(args: argparse.Namespace, format_: linearize.Linearization, report: R
 
 
 def _print_scores(
-    args: argparse.Namespace, name: str, scorer: Scorer, lost: int, documents: int
+    args: argparse.Namespace, name: str, scorer: _Scorers, lost: int, documents: int
 ) -> None:
-    scores = scorer.compute()
+    scores = scorer.clusters.compute()
+    if scorer.relations.documents:
+        scores["re"] = scorer.relations.compute()["re"]
     if args.json:
         values = {metric: score._asdict() for metric, score in scores.items()}
         row = {"file": name, "documents": documents, "lost_mentions": lost, **values}

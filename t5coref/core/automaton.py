@@ -7,14 +7,26 @@ random walks in the tests. Tokens are vocabulary ids as they are written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from t5coref.core.errors import ConfigError
-from t5coref.core.rules import DONE, NEW, OPENED, TEXT, Effect, Guard, Rules
+from t5coref.core.rules import (
+    DONE,
+    HEAD,
+    MENTION,
+    NEW,
+    OPENED,
+    TAIL,
+    TEXT,
+    Effect,
+    Guard,
+    Rules,
+)
+from t5coref.core.triples import FIRST, Triple, exists, following, raised
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +72,8 @@ class State:
       twins: bit d is set if open mention d began at the same position as mention d - 1.
       floor: smallest cluster number that the next closing may get; above 0 right after a mention
         was closed that began together with the one around it.
+      least: the least relation that may be written next, see `core/triples.py`; within a relation,
+        with the head and the tail that it has already.
     """
 
     mode: int
@@ -69,6 +83,7 @@ class State:
     slack: int
     twins: int = 0
     floor: int = 0
+    least: Triple = FIRST
 
 
 def shortest(rules: Rules, pieces: Sequence[int] | np.ndarray) -> int:
@@ -97,7 +112,8 @@ def initial(rules: Rules, source: Source, budget: int) -> State:
             "window"
         )
     frontier = source.to_mark(0) if rules.spread else frozenset([0])
-    return State(TEXT, frontier, 0, 0, budget - least)
+    marked = [k for k, token in enumerate(rules.source_numbers) if token in source.pieces]
+    return State(TEXT, frontier, 0, max(marked, default=-1) + 1, budget - least)
 
 
 def highest_number(rules: Rules, state: State) -> int:
@@ -110,6 +126,49 @@ def highest_number(rules: Rules, state: State) -> int:
     while run < state.depth and state.twins >> (state.depth - 1 - run) & 1:
         run += 1
     return min(state.entities, rules.max_clusters - 1 - run)
+
+
+def numbers(rules: Rules, state: State, role: int, least: Triple) -> range:
+    """The cluster numbers that may be given in modes of a role; a tail is never `least.head`."""
+    if role == MENTION:
+        return range(state.floor, highest_number(rules, state) + 1)
+    return range(least.head if role == HEAD else least.tail, state.entities)
+
+
+def may_be_given(rules: Rules, state: State, action: int) -> bool:
+    """Whether the number that `action` gives may be given."""
+    role, number = int(rules.role[state.mode]), given_number(rules, state, action)
+    fits = number in numbers(rules, state, role, state.least)
+    return fits and not (role == TAIL and number == state.least.head)
+
+
+def may_be_spelt(rules: Rules, state: State, action: int) -> bool:
+    """Whether a number that may be given can still be spelt behind `action`."""
+    to = int(rules.next_mode[state.mode, action])
+    role, least = int(rules.role[to]), after_number(rules, state, action)
+    allowed = numbers(rules, state, role, least)
+    number = int(rules.at_least[to, allowed.start])
+    if role == TAIL and number == least.head:
+        number = int(rules.at_least[to, number + 1])
+    return number < allowed.stop
+
+
+def after_number(rules: Rules, state: State, action: int) -> Triple:
+    """`State.least` once a relation has the number that `action` gives."""
+    role, number = int(rules.role[state.mode]), int(rules.given[state.mode, action])
+    return state.least if role == MENTION or number < 0 else raised(state.least, role, number)
+
+
+def relation_type(rules: Rules, action: int) -> int | None:
+    """The number of the relation type that `action` gives."""
+    number = action - rules.first_relation
+    return number if 0 <= number < rules.relations else None
+
+
+def is_fresh(rules: Rules, state: State, action: int) -> bool:
+    """Whether `action` gives a relation type that its clusters do not have yet."""
+    kind = relation_type(rules, action)
+    return kind is not None and kind >= after_number(rules, state, action).type
 
 
 def candidates(state: State, source: Source) -> frozenset[int]:
@@ -135,7 +194,7 @@ def given_number(rules: Rules, state: State, action: int) -> int:
 
 def cost(rules: Rules, state: State, action: int) -> int:
     """By how much `action` would lower the slack."""
-    effect = int(rules.effect[action])
+    effect = rules.does(state.mode, action)
     total = int(rules.slack_cost[state.mode, action])
     if effect & Effect.OPENS and state.entities == 0 and state.depth == 0:
         total += rules.first_pledge
@@ -155,23 +214,23 @@ def _admitted(rules: Rules, state: State, action: int, source: Source) -> bool:
     more = any(not source.is_mark(p) for p in state.frontier)
     mark = source.next_mark[min(state.frontier)]
     marked = mark < len(source.pieces)
-    high = highest_number(rules, state)
-    number = given_number(rules, state, action)
-    holds = {
-        Guard.INSIDE: state.depth > 0,
-        Guard.OUTSIDE: state.depth == 0,
-        Guard.ROOM: state.depth < rules.max_depth,
-        Guard.MORE: more,
-        Guard.LAST: not more,
-        Guard.BALANCED: more or state.depth == 0,
-        Guard.MARK: marked and source.pieces[mark] == rules.inventory.ids[action],
-        Guard.MARKED: marked,
-        Guard.UNMARKED: not marked,
-        Guard.SPELLABLE: rules.at_least[to, state.floor] <= high,
-        Guard.FITS: state.floor <= number <= high,
-        Guard.KNOWN: number < state.entities,
+    holds: dict[Guard, Callable[[], bool]] = {
+        Guard.INSIDE: lambda: state.depth > 0,
+        Guard.OUTSIDE: lambda: state.depth == 0,
+        Guard.ROOM: lambda: state.depth < rules.max_depth,
+        Guard.MORE: lambda: more,
+        Guard.LAST: lambda: not more,
+        Guard.BALANCED: lambda: more or state.depth == 0,
+        Guard.MARK: lambda: marked and source.pieces[mark] == rules.inventory.ids[action],
+        Guard.MARKED: lambda: marked,
+        Guard.UNMARKED: lambda: not marked,
+        Guard.SPELLABLE: lambda: may_be_spelt(rules, state, action),
+        Guard.FITS: lambda: may_be_given(rules, state, action),
+        Guard.KNOWN: lambda: given_number(rules, state, action) < state.entities,
+        Guard.RELATES: lambda: exists(state.least, state.entities),
+        Guard.FRESH: lambda: is_fresh(rules, state, action),
     }
-    return all(holds[guard] for guard in guards)
+    return all(holds[guard]() for guard in guards)
 
 
 def legal_tokens(rules: Rules, state: State, source: Source) -> set[int]:
@@ -188,7 +247,7 @@ def legal_tokens(rules: Rules, state: State, source: Source) -> set[int]:
 def step(rules: Rules, state: State, token: int, source: Source) -> State:
     """The state after a legal `token`."""
     action = action_of(rules, state, token, source)
-    effect = int(rules.effect[action])
+    effect = rules.does(state.mode, action)
     mode = int(rules.next_mode[state.mode, action])
     slack = state.slack - cost(rules, state, action)
     frontier, depth, entities = state.frontier, state.depth, state.entities
@@ -218,8 +277,11 @@ def step(rules: Rules, state: State, token: int, source: Source) -> State:
             floor = given_number(rules, state, action) + 1 if is_twin else 0
             twins &= ~(1 << depth)
     if rules.spread and effect & Effect.SPREADS and depth == 0:
-        frontier = source.to_mark(min(frontier))
-    return State(mode, frontier, depth, entities, slack, twins, floor)
+        frontier = source.to_mark(0 if rules.anywhere else min(frontier))
+    least, kind = after_number(rules, state, action), relation_type(rules, action)
+    if kind is not None:
+        least = following(least._replace(type=kind), state.entities, rules.relations)
+    return State(mode, frontier, depth, entities, slack, twins, floor, least)
 
 
 def written(rules: Rules, state: State, token: int, source: Source) -> int:

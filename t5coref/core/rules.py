@@ -24,6 +24,9 @@ TEXT, OPENED, DONE, NUMBER = range(4)
 NOTHING, NEW = -1, -2
 """`Cell.given`: the action numbers no cluster; it numbers the next new one."""
 
+MENTION, HEAD, TAIL = range(3)
+"""`Rules.role`: the number is that of a mention's cluster, or of a relation's head or tail."""
+
 PIECE = -1
 """Id of the copy action where a copied piece is written as itself (`Rules.literal`)."""
 
@@ -41,8 +44,10 @@ class Guard(enum.IntFlag):
     MARKED = enum.auto()  # the source has a further mark
     UNMARKED = enum.auto()  # it has none
     SPELLABLE = enum.auto()  # a number that may be given can still be spelt
-    FITS = enum.auto()  # the number may be given to the innermost mention
+    FITS = enum.auto()  # the number may be given
     KNOWN = enum.auto()  # the number belongs to a cluster that was numbered before
+    RELATES = enum.auto()  # a relation is left that may be written
+    FRESH = enum.auto()  # the action is a relation type that may be given
 
 
 class Effect(enum.IntFlag):
@@ -66,7 +71,8 @@ class Cell(NamedTuple):
       to: the next mode.
       guard: what must hold besides.
       cost: by how much the action lengthens the shortest way to the end, itself included.
-      given: the cluster number that the innermost mention gets, NEW, or NOTHING.
+      given: the cluster number that the innermost mention gets, NEW, or NOTHING. In a mode whose
+        role is HEAD or TAIL, the number that the relation's head or tail has got.
     """
 
     mode: int
@@ -93,13 +99,14 @@ class Rules:
     Attributes:
       inventory: the actions; action `a` is written as vocabulary id `inventory.ids[a]`.
       copy: the action that copies a piece of the source.
-      effect: `int32[A]`, flags of `Effect`.
+      effect: `int32[A]`, flags of `Effect`; in modes of relations actions have none.
       next_mode: `int32[M, A]`, -1 = illegal whatever the rest of the state.
       guard: `int32[M, A]`, flags of `Guard`.
       slack_cost: `int32[M, A]`, see `Cell.cost`.
       given: `int32[M, A]`, see `Cell.given`.
       at_least: `int32[M, N + 1]`, the smallest cluster number >= column that can still be spelt
         from this mode, N where there is none.
+      role: `int32[M]`, what a number is for that is written in a mode: MENTION, HEAD or TAIL.
       marks: vocabulary ids that divide a source; the last one of a source is `</s>`.
       due: the steps that a source obliges to; (0, 0) = the rules do not promise to end.
       spread: whether a mention may begin anywhere up to the next mark, or only right here.
@@ -117,6 +124,11 @@ class Rules:
         numbered only cluster 0 exists, and its spelling may be longer than the shortest.
       twin_pledge: what the number of a span may cost more when the same span has just been closed
         with another number: numbers of one span ascend, so only longer spellings may be left.
+      relations: R, how many relation types there are; 0 = no relations are written.
+      first_relation: the action of the first relation type; the others follow it.
+      source_numbers: the symbol that marks cluster k in the source, `[N]`; empty where the output
+        itself numbers the clusters.
+      anywhere: with `spread`, text may be copied from anywhere in the source, again and again.
     """
 
     inventory: Inventory
@@ -127,6 +139,7 @@ class Rules:
     slack_cost: np.ndarray
     given: np.ndarray
     at_least: np.ndarray
+    role: np.ndarray
     marks: tuple[int, ...]
     due: Due
     max_depth: int
@@ -140,6 +153,10 @@ class Rules:
     twinned: bool = True
     first_pledge: int = 0
     twin_pledge: int = 0
+    relations: int = 0
+    first_relation: int = 0
+    source_numbers: tuple[int, ...] = ()
+    anywhere: bool = False
 
     @classmethod
     def compile(
@@ -149,6 +166,7 @@ class Rules:
         cells: Iterable[Cell],
         *,
         at_least: np.ndarray | None = None,
+        role: np.ndarray | None = None,
         **fields,
     ) -> Rules:
         """The rules of a list of cells; what is not listed is illegal.
@@ -158,6 +176,7 @@ class Rules:
           effects: what each of them does, `[A]`.
           cells: the legal entries.
           at_least: `int32[M, N + 1]` where numbers are spelt.
+          role: `int32[M]` where relations are written.
           **fields: the other attributes.
 
         Raises:
@@ -186,6 +205,7 @@ class Rules:
             inventory=inventory,
             effect=np.asarray(effects, np.int32),
             at_least=nothing if at_least is None else at_least,
+            role=np.zeros(modes, np.int32) if role is None else role,
             **arrays,
             **fields,
         )
@@ -194,6 +214,10 @@ class Rules:
     def scored_ids(self) -> tuple[int, ...] | None:
         """The vocabulary ids that scores are over, one a column; None = the whole vocabulary."""
         return None if self.literal else self.inventory.ids
+
+    def does(self, mode: int, action: int) -> Effect:
+        """What an action does in a mode: numbers of relations leave the document as it is."""
+        return Effect(0) if self.role[mode] != MENTION else Effect(int(self.effect[action]))
 
     def __post_init__(self) -> None:
         modes, actions = self.next_mode.shape
@@ -205,6 +229,7 @@ class Rules:
             "slack_cost": (modes, actions),
             "given": (modes, actions),
             "at_least": (modes, self.max_clusters + 1),
+            "role": (modes,),
         }
         for name, shape in expected.items():
             got = getattr(self, name).shape
@@ -214,6 +239,11 @@ class Rules:
             raise ConfigError(
                 f"{len(self.number_ids)} number_ids for {self.max_clusters} clusters; expected one "
                 "each, which the decoder reads where a new cluster begins"
+            )
+        if not 0 <= self.first_relation <= actions - self.relations:
+            raise ConfigError(
+                f"{self.relations} relation types from action {self.first_relation} on; expected "
+                f"them among the {actions} actions"
             )
         if self.twinned and not 1 <= self.max_depth <= 31:
             raise ConfigError(f"max_depth is {self.max_depth}; expected 1..31 (one bit a level)")
@@ -266,8 +296,7 @@ class Rules:
         by_mode: dict[int, list[int]] = {}
         for m, a in cells:
             by_mode.setdefault(m, []).append(a)
-        zero = Fraction(0), Fraction(0)
-        potential = {TEXT: zero, DONE: zero}
+        potential = {TEXT: (0, 0), DONE: (0, 0)}
         price: Fraction | None = None
         queue = deque([TEXT])
         claims = []
@@ -283,8 +312,8 @@ class Rules:
         for m, a, n, claim in claims:
             (c0, c1), (p0, p1) = claim, potential[n]
             if c1 != p1 and price is None:
-                price = (p0 - c0) / (c1 - p1)
-            if excess := c0 - p0 + (c1 - p1) * (price or 0):
+                price = Fraction(p0 - c0, c1 - p1)
+            if excess := c0 - p0 if c1 == p1 else c0 - p0 + (c1 - p1) * (price or 0):
                 got = self.slack_cost[m, a]
                 raise ConfigError(
                     f"action {self.inventory.names[a]!r} in mode {m} has slack cost {got}; "
@@ -313,29 +342,29 @@ class Rules:
             for a in np.flatnonzero(staying & (self.next_mode[mode] >= 0)).tolist():
                 to = int(self.next_mode[mode, a])
                 total = spent[mode] + int(self.slack_cost[mode, a])
-                if self.effect[a] & Effect.SHUTS:
+                if self.does(mode, a) & Effect.SHUTS:
                     given = max(0, int(self.given[mode, a]))  # NEW may be the first
                     closing[given] = min(total, closing.get(given, total))
                 elif total < spent.get(to, total + 1):
                     spent[to] = total
                     queue.append(to)
-        if closing:
-            first = closing.get(0, max(closing.values()))
-            got = min(first, closing.get(1, first)), first, max(closing.values())
-            expected = 0, self.first_pledge, self.twin_pledge
-            if got != expected:
-                raise ConfigError(
-                    "closing a mention costs {}, for the first time {}, with a costly number {}; "
-                    "expected {}, first_pledge = {} and twin_pledge = {}".format(*got, *expected)
-                )
+        most = max(closing.values(), default=0)
+        first = closing.get(0, most)
+        got = min(first, closing.get(1, first)), first, most
+        expected = 0, self.first_pledge, self.twin_pledge
+        if got != expected:
+            raise ConfigError(
+                "closing a mention costs {}, for the first time {}, with a costly number {}; "
+                "expected {}, first_pledge = {} and twin_pledge = {}".format(*got, *expected)
+            )
 
-    def _claim(self, start: tuple[Fraction, Fraction], m: int, a: int):
+    def _claim(self, start: tuple[int, int], m: int, a: int) -> tuple[int, int]:
         """The potential of the mode after action `a`, as its cost in mode `m` has it."""
-        effect = int(self.effect[a])
+        effect = self.does(m, a)
         due = self.due.piece if effect & Effect.ADVANCE else 0
         due = self.due.mark if effect & Effect.PASSES else due
         cost = int(self.slack_cost[m, a])
         if m == OPENED and effect & Effect.OPENS:
             cost -= self.twin_pledge
-        levels = bool(effect & Effect.OPENS) - bool(effect & Effect.SHUTS)
+        levels = int(bool(effect & Effect.OPENS)) - int(bool(effect & Effect.SHUTS))
         return start[0] + cost - 1 + due, start[1] - levels

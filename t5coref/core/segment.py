@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from t5coref.core.document import Annotation, Confidence, Span, crosses
+from t5coref.core.document import Annotation, Confidence, Relation, Span, crosses
 from t5coref.core.errors import ConfigError
 
 INSERTED = -1
@@ -125,6 +126,8 @@ def merge(
     parts: Sequence[Iterable[Sequence[Span]]],
     min_mentions: int = 1,
     confidences: Mapping[Span, Confidence] | None = None,
+    types: Sequence[Sequence[Counter[str]]] | None = None,
+    relations: Sequence[Iterable[Relation]] = (),
 ) -> Annotation:
     """One annotation of the clusters that several windows found.
 
@@ -138,10 +141,17 @@ def merge(
       parts: the clusters of each window, as half-open word spans of the document.
       min_mentions: smaller clusters are dropped (2 for corpora without singletons).
       confidences: of the spans, where a model found them.
+      types: of each window, how often which entity type was found for each cluster; a cluster of
+        the document gets the one that was found most often, of equal ones the first.
+      relations: of each window, between positions in its clusters. They lead between the clusters
+        of the document then, each once; those within one cluster, or from or to one that was
+        dropped, go.
     """
-    clusters = [(w, tuple(c)) for w, part in enumerate(parts) for c in part if len(c)]
+    clusters = {
+        (w, i): tuple(c) for w, part in enumerate(parts) for i, c in enumerate(part) if len(c)
+    }
     owners: dict[tuple[int, Span], list[int]] = {}
-    for i, (window, cluster) in enumerate(clusters):
+    for i, ((window, _), cluster) in enumerate(clusters.items()):
         for span in dict.fromkeys(cluster):
             owners.setdefault((window, span), []).append(i)
     parent = list(range(len(clusters)))
@@ -158,14 +168,49 @@ def merge(
             first = holder.setdefault(span, ids[0])
             parent[root(ids[0])] = root(first)
     merged: dict[int, set[Span]] = {}
-    for i, (_, cluster) in enumerate(clusters):
+    for i, cluster in enumerate(clusters.values()):
         merged.setdefault(root(i), set()).update(cluster)
-    found = (_without_crossing(spans) for spans in merged.values())
-    kept = sorted(tuple(sorted(spans)) for spans in found if len(spans) >= min_mentions)
+    found = {r: tuple(sorted(_without_crossing(spans))) for r, spans in merged.items()}
+    kept = sorted((spans, r) for r, spans in found.items() if len(spans) >= min_mentions)
     sure = None
     if confidences is not None:
-        sure = tuple(tuple(confidences[span] for span in cluster) for cluster in kept)
-    return Annotation(clusters=tuple(kept), confidences=sure)
+        sure = tuple(tuple(confidences[span] for span in cluster) for cluster, _ in kept)
+    position = {r: i for i, (_, r) in enumerate(kept)}
+    home = {place: position.get(root(i)) for i, place in enumerate(clusters)}
+    return Annotation(
+        clusters=tuple(spans for spans, _ in kept),
+        relations=_between(home, relations),
+        confidences=sure,
+        types=None if types is None else _most_frequent(home, types, len(kept)),
+    )
+
+
+def _between(
+    home: Mapping[tuple[int, int], int | None], relations: Sequence[Iterable[Relation]]
+) -> tuple[Relation, ...]:
+    """The relations of windows between the clusters of the document, in order."""
+    triples = {
+        (home.get((w, r.head)), home.get((w, r.tail)), r.type)
+        for w, part in enumerate(relations)
+        for r in part
+    }
+    kept = [(h, t, type_) for h, t, type_ in triples if None not in (h, t) and h != t]
+    return tuple(Relation(h, t, type_) for h, t, type_ in sorted(kept))
+
+
+def _most_frequent(
+    home: Mapping[tuple[int, int], int | None],
+    types: Sequence[Sequence[Counter[str]]],
+    count: int,
+) -> tuple[str | None, ...]:
+    """The entity types of the clusters of the document."""
+    votes: list[Counter[str]] = [Counter() for _ in range(count)]
+    for w, part in enumerate(types):
+        for i, seen in enumerate(part):
+            to = home.get((w, i))
+            if to is not None:
+                votes[to].update(seen)
+    return tuple(max(seen, key=seen.__getitem__) if seen else None for seen in votes)
 
 
 def _without_crossing(spans: Iterable[Span]) -> list[Span]:

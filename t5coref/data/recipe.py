@@ -110,8 +110,8 @@ class Recipe:
                     "the T5 that is trained (or bind tasks.settings.tokenizer in gin), or prepare "
                     "the data with `t5coref prepare`"
                 )
-            tokenizer = self._tokenizer(given)
             options = {**self.options, **now.options}
+            tokenizer = self._tokenizer(given, options)
             made = make(self.linearization, tokenizer, options)
             return Setup(made, tokenizer, now)
         manifest = Manifest.load(folder)
@@ -123,12 +123,12 @@ class Recipe:
             )
         tokenizer = manifest.load_tokenizer(folder)
         if given is not None:
-            manifest.check_tokenizer(self._tokenizer(given), folder)
+            manifest.check_tokenizer(self._tokenizer(given, manifest.options), folder)
         made = make(manifest.format, tokenizer, manifest.options)
         return Setup(made, tokenizer, now, folder, manifest)
 
-    def _tokenizer(self, path: str) -> Tokenizer:
-        symbols = linearize.named(self.linearization).symbols
+    def _tokenizer(self, path: str, options: Mapping[str, Any]) -> Tokenizer:
+        symbols = linearize.symbols_of(self.linearization, options)
         model = places.read_bytes(path) if places.is_remote(path) else path
         return Tokenizer(model, symbols).with_word_rule(self.word_rule)
 

@@ -47,7 +47,7 @@ class Job:
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer with the symbols of the format."""
-        symbols = linearize.named(self.linearization).symbols
+        symbols = linearize.symbols_of(self.linearization, self.options)
         return Tokenizer(self.model, symbols).with_word_rule(self.word_rule)
 
     def format(self) -> Linearization:

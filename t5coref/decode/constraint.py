@@ -7,78 +7,16 @@ numbers, X columns of the logits: the actions, or the vocabulary (`Rules.literal
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from t5coref.core.rules import DONE, NEW, OPENED, TEXT, Due, Effect, Guard, Rules
-
-STATIC = (
-    "copy", "copy_id", "marks", "due", "spread", "literal", "aliased", "echoed",
-    "mixed", "twinned", "max_depth", "max_clusters", "first_pledge", "twin_pledge",
-)  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Tables:
-    """`Rules` for jitted functions; the fields are theirs.
-
-    Besides: `copy_id` is the id of the copy action, `action_of` `int32[V]` the action of each
-    vocabulary id, -1 where there is none (V = the highest id of an action, plus 1).
-    """
-
-    ids: Array  # int32[A]
-    effect: Array  # int32[A]
-    next_mode: Array  # int32[M, A]
-    guard: Array  # int32[M, A]
-    slack_cost: Array  # int32[M, A]
-    given: Array  # int32[M, A]
-    at_least: Array  # int32[M, N + 1]
-    number_ids: Array  # int32[N], or [0] where numbers are spelt
-    action_of: Array  # int32[V]
-    copy: int
-    copy_id: int
-    marks: tuple[int, ...]
-    due: Due
-    spread: bool
-    literal: bool
-    aliased: bool
-    echoed: bool
-    mixed: bool
-    twinned: bool
-    max_depth: int
-    max_clusters: int
-    first_pledge: int
-    twin_pledge: int
-
-    @classmethod
-    def of(cls, rules: Rules) -> Tables:
-        """The arrays of `rules`, on the default device."""
-        ids = np.asarray(rules.inventory.ids, np.int32)
-        by_id = np.full(ids.max() + 1, -1, np.int32)
-        by_id[ids[ids >= 0]] = np.flatnonzero(ids >= 0)
-        made = {
-            "ids": jnp.asarray(ids),
-            "action_of": jnp.asarray(by_id),
-            "number_ids": jnp.asarray(rules.number_ids, jnp.int32),
-            "copy_id": rules.inventory.ids[rules.copy],
-        }
-        for field in dataclasses.fields(cls):
-            if field.name not in made:
-                value = getattr(rules, field.name)
-                made[field.name] = value if field.name in STATIC else jnp.asarray(value, jnp.int32)
-        return cls(**made)
-
-
-jax.tree_util.register_dataclass(
-    Tables,
-    data_fields=[f.name for f in dataclasses.fields(Tables) if f.name not in STATIC],
-    meta_fields=list(STATIC),
-)
+from t5coref.core.rules import DONE, MENTION, NEW, OPENED, TAIL, TEXT, Effect, Guard
+from t5coref.decode import triples
+from t5coref.decode.tables import Tables
+from t5coref.decode.triples import Triple
 
 
 class Source(NamedTuple):
@@ -98,7 +36,10 @@ class Source(NamedTuple):
 
 
 class State(NamedTuple):
-    """`automaton.State`; the frontier is one flag a position, or one position without spread."""
+    """`automaton.State`; the frontier is one flag a position, or one position without spread.
+
+    What a format has no use for is None: it is not carried along.
+    """
 
     mode: Array  # int32[]
     frontier: Array  # bool[S + 1], or int32[]
@@ -107,6 +48,7 @@ class State(NamedTuple):
     slack: Array  # int32[]
     twins: Array  # int32[]
     floor: Array  # int32[]
+    least: Triple | None = None  # where relations are written
 
 
 def shortest(tables: Tables, source: Source) -> Array:
@@ -128,11 +70,21 @@ def initial(tables: Tables, source: Source, budget: Array) -> State:
         mode=jnp.where(source.pieces[0] > 0, TEXT, DONE).astype(jnp.int32),
         frontier=_to_mark(source, zero) if tables.spread else zero,
         depth=zero,
-        entities=zero,
+        entities=_marked(tables, source),
         slack=budget.astype(jnp.int32) - shortest(tables, source),
         twins=zero,
         floor=zero,
+        least=triples.first() if tables.relations else None,
     )
+
+
+def _marked(tables: Tables, source: Source) -> Array:
+    """How many clusters the source has marked: `int32[]`."""
+    count = tables.source_numbers.shape[0]
+    if not count:
+        return jnp.zeros((), jnp.int32)
+    there = jnp.isin(tables.source_numbers, source.pieces)
+    return jnp.max(jnp.where(there, jnp.arange(1, count + 1, dtype=jnp.int32), 0))
 
 
 def _to_mark(source: Source, position: Array) -> Array:
@@ -198,7 +150,11 @@ def _admitted(tables: Tables, state: State, source: Source, more: Array) -> Arra
     marked = mark < width
     mark_piece = source.pieces[jnp.minimum(mark, width - 1)]
     high = _highest_number(tables, state)
-    reachable = tables.at_least[jnp.maximum(to, 0), state.floor]
+    if state.least is None:
+        fits = (state.floor <= number) & (number <= high)
+        spellable = tables.at_least[jnp.maximum(to, 0), state.floor] <= high
+    else:
+        fits, spellable = _numbers(tables, state, state.least, to, number, high)
     # The guards that hold for every action, as one word of flags.
     scalars = {
         Guard.INSIDE: state.depth > 0,
@@ -210,18 +166,47 @@ def _admitted(tables: Tables, state: State, source: Source, more: Array) -> Arra
         Guard.MARKED: marked,
         Guard.UNMARKED: ~marked,
     }
+    if state.least is not None:
+        scalars[Guard.RELATES] = triples.exists(state.least, state.entities)
     broken = sum(jnp.where(fine, 0, int(flag)) for flag, fine in scalars.items())
-    fits = (state.floor <= number) & (number <= high)
     affordable = _cost(tables, state, tables.effect, tables.slack_cost[state.mode]) <= state.slack
-    return (
+    admitted = (
         (to >= 0)
         & affordable
         & ((guard & broken) == 0)
         & (~_has(guard, Guard.MARK) | (marked & (tables.ids == mark_piece)))
-        & (~_has(guard, Guard.SPELLABLE) | (reachable <= high))
+        & (~_has(guard, Guard.SPELLABLE) | spellable)
         & (~_has(guard, Guard.FITS) | fits)
         & (~_has(guard, Guard.KNOWN) | (number < state.entities))
     )
+    if state.least is None:
+        return admitted
+    after = triples.raised(state.least, tables.role[state.mode], given)
+    kind = jnp.arange(given.shape[0], dtype=jnp.int32) - tables.first_relation
+    fresh = (kind >= after.type) & (kind < tables.relations)
+    return admitted & (~_has(guard, Guard.FRESH) | fresh)
+
+
+def _numbers(
+    tables: Tables, state: State, least: Triple, to: Array, number: Array, high: Array
+) -> tuple[Array, Array]:
+    """The guards FITS and SPELLABLE `bool[A]` where relations are written."""
+
+    def allowed(role: Array, least: Triple) -> tuple[Array, Array, Array]:
+        """From where to where numbers may be given, and which one in between may not."""
+        start = jnp.where(role == TAIL, least.tail, least.head)
+        start = jnp.where(role == MENTION, state.floor, start)
+        end = jnp.where(role == MENTION, high, state.entities - 1)
+        return start, end, jnp.where(role == TAIL, least.head, -1)
+
+    role, row = tables.role[state.mode], jnp.maximum(to, 0)
+    start, end, but = allowed(role, least)
+    fits = (start <= number) & (number <= end) & (number != but)
+    after = triples.raised(least, role, tables.given[state.mode])
+    start, end, but = allowed(tables.role[row], after)
+    found = tables.at_least[row, start]
+    behind = tables.at_least[row, jnp.minimum(found + 1, tables.max_clusters)]
+    return fits, jnp.where(found == but, behind, found) <= end
 
 
 def legal(tables: Tables, state: State, source: Source, width: int) -> Array:
@@ -276,6 +261,8 @@ def step(tables: Tables, state: State, source: Source, made: Move) -> State:
     """The state after a legal move; one that is done stays as it is."""
     action = made.action
     effect = tables.effect[action]
+    if tables.relations:
+        effect = jnp.where(tables.role[state.mode] == MENTION, effect, 0)
     spent = _cost(tables, state, effect, tables.slack_cost[state.mode, action])
     given = tables.given[state.mode, action]
     number = jnp.where(given == NEW, state.entities, given)
@@ -295,7 +282,8 @@ def step(tables: Tables, state: State, source: Source, made: Move) -> State:
     counted = jnp.maximum(state.entities, number + 1)
     if tables.spread:
         spreads = _has(effect, Effect.SPREADS) & (depth == 0)
-        frontier = jnp.where(spreads, _to_mark(source, first_spot(tables, frontier)), frontier)
+        behind = jnp.zeros_like(depth) if tables.anywhere else first_spot(tables, frontier)
+        frontier = jnp.where(spreads, _to_mark(source, behind), frontier)
     after = State(
         mode=mode,
         frontier=frontier,
@@ -304,9 +292,22 @@ def step(tables: Tables, state: State, source: Source, made: Move) -> State:
         slack=state.slack - spent,
         twins=twins,
         floor=floor,
+        least=_least(tables, state, action),
     )
     done = state.mode == DONE
     return jax.tree.map(lambda old, new: jnp.where(done, old, new), state, after)
+
+
+def _least(tables: Tables, state: State, action: Array) -> Triple | None:
+    """The least relation that may be written after an action."""
+    if state.least is None:
+        return None
+    role, given = tables.role[state.mode], tables.given[state.mode, action]
+    least = triples.raised(state.least, role, given)
+    kind = action - tables.first_relation
+    ends = (kind >= 0) & (kind < tables.relations)
+    behind = triples.following(least._replace(type=kind), state.entities, tables.relations)
+    return jax.tree.map(lambda new, old: jnp.where(ends, new, old), behind, least)
 
 
 def _moved(

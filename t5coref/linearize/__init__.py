@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from t5coref.core.errors import ConfigError
@@ -23,6 +25,11 @@ from t5coref.linearize.input_feed import InputFeed
 from t5coref.linearize.integer_free import IntegerFree
 from t5coref.linearize.integer_free_end import IntegerFreeEnd
 from t5coref.linearize.partial import Partial, PartialUnmarked
+from t5coref.linearize.relation_copy import RelationCopy
+from t5coref.linearize.relation_ids import RelationIds
+from t5coref.linearize.relation_integer_free import RelationIntegerFree
+from t5coref.linearize.relation_text import RelationText
+from t5coref.linearize.relations import inventory
 from t5coref.linearize.tagging import Tagging
 
 FORMATS: dict[str, type[Any]] = {
@@ -35,10 +42,17 @@ FORMATS: dict[str, type[Any]] = {
         IntegerFreeEnd,
         Partial,
         PartialUnmarked,
+        RelationCopy,
+        RelationIds,
+        RelationIntegerFree,
+        RelationText,
         Tagging,
     )
 }
 """Every format by its name; a new one is one file and one entry here."""
+
+RELATIONS = tuple(f.name for f in (RelationCopy, RelationIds, RelationIntegerFree, RelationText))
+"""Those that write relations; they have the options `relations` and `entity_types`."""
 
 
 def named(name: str) -> type[Any]:
@@ -55,6 +69,15 @@ def named(name: str) -> type[Any]:
         ) from None
 
 
+def symbols_of(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> tuple[str, ...]:
+    """The added symbols that the format called `name` needs with these options, in their order.
+
+    Raises:
+      ConfigError: there is no such format, or an option is no list of names.
+    """
+    return named(name).symbols_with(options)
+
+
 def get(name: str, tokenizer: PieceEncoder, **options: Any) -> Linearization:
     """The format called `name`, made with the tokenizer and the format's own options.
 
@@ -66,6 +89,7 @@ def get(name: str, tokenizer: PieceEncoder, **options: Any) -> Linearization:
 
 __all__ = [
     "FORMATS",
+    "RELATIONS",
     "Actions",
     "Answer",
     "Example",
@@ -75,7 +99,9 @@ __all__ = [
     "drive",
     "examples",
     "get",
+    "inventory",
     "named",
     "replay",
     "round_trip",
+    "symbols_of",
 ]

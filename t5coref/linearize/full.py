@@ -32,7 +32,7 @@ class WholeText(Windowed):
     Subclasses say whether a copied piece is written as itself or as `<copy>`.
     """
 
-    symbols: ClassVar[tuple[str, ...]] = INTEGER_SYMBOLS
+    symbols: tuple[str, ...] = INTEGER_SYMBOLS
     flags: ClassVar[dict[str, bool]] = {}
     """Of `Rules`."""
 

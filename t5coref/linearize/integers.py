@@ -5,7 +5,8 @@ Zhang, Wiseman, Stratos, "Seq2seq is All You Need for Coreference Resolution" (E
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ SEPARATOR = "|"
 COPY, OPEN, SEPARATE, CLOSE, SPELL = range(5)
 """Actions that every table of integers begins with; the pieces of numbers follow from SPELL on."""
 
+SHUTS = Effect.SHUTS | Effect.COUNTS | Effect.SPREADS
+"""What the action does that gives a mention its number."""
+
 
 class Integers:
     """How the tokenizer spells the tags and the numbers of clusters.
@@ -29,15 +33,22 @@ class Integers:
     Args:
       tokenizer: with `<m>`, `</m>` and `<copy>`.
       limit: how many numbers there are.
+      types: the entity types by their tokens, one of which may stand behind a number.
     """
 
-    def __init__(self, tokenizer: PieceEncoder, limit: int):
+    def __init__(
+        self,
+        tokenizer: PieceEncoder,
+        limit: int,
+        types: Mapping[int, str | None] = MappingProxyType({}),
+    ):
         self.open = tokenizer.symbol("<m>")
         self.close = tokenizer.symbol("</m>")
         (self.separator,) = tokenizer.encode(SEPARATOR)[-1:]
         self.spelling = [tuple(tokenizer.encode(str(k))) for k in range(limit)]
         self.trie = NumberTrie.build(self.spelling)
         self.number = {spelling: k for k, spelling in enumerate(self.spelling)}
+        self._types = types
         self._piece = tokenizer.piece
         tags = {self.open, self.close, self.separator}
         if len(tags) < 3 or tags & set(self.trie.pieces):
@@ -56,10 +67,9 @@ class Integers:
         names = tuple("<piece>" if t < 0 else self._piece(t) for t in ids)
         return Inventory(ids, names)
 
-    def effects(self, *marks: Effect) -> list[Effect]:
-        """What the actions of `inventory` do under the strict constraint."""
+    def effects(self, *marks: Effect, shuts: Effect = SHUTS) -> list[Effect]:
+        """What the actions of `inventory` do under the strict constraint; `shuts`: the last tag."""
         spells = [Effect(0)] * len(self.trie.pieces)
-        shuts = Effect.SHUTS | Effect.COUNTS | Effect.SPREADS
         return [Effect.ADVANCE, Effect.OPENS, Effect.BEGINS, shuts, *spells, *marks]
 
     @property
@@ -72,15 +82,23 @@ class Integers:
         """See `Rules.first_pledge`."""
         return self.trie.first - self.trie.shortest
 
-    def tag_cells(self, text: int) -> Iterator[Cell]:
+    @property
+    def behind(self) -> int:
+        """The first mode behind those of numbers."""
+        return NUMBER + len(self.trie.child)
+
+    def tag_cells(self, text: int, types: range = range(0)) -> Iterator[Cell]:
         """The strict cells of opening a mention and of its number.
 
         Args:
           text: steps that a mention's first piece adds to the shortest output: 0 where the whole
             source is written anyway.
+          types: the actions that are entity types; if there are any, one stands behind the number,
+            closes the mention, and leads to the mode `behind`, where the closing tag is due.
         """
-        # An opening tag obliges to write itself, text, the separator, a number, the closing tag.
-        price = 3 + self.trie.shortest
+        # An opening tag obliges to write itself, text, the separator, a number, a type where there
+        # are some, the closing tag.
+        price = 3 + self.trie.shortest + bool(types)
         room = Guard.MORE | Guard.ROOM
         yield Cell(TEXT, OPEN, OPENED, room, price + text)
         yield Cell(OPENED, OPEN, OPENED, room, price + self.twin_pledge)
@@ -93,7 +111,12 @@ class Integers:
             yield Cell(NUMBER + node, SPELL + column, NUMBER + child, Guard.SPELLABLE, cost)
         for node in np.flatnonzero(self.trie.number >= 0).tolist():
             number = int(self.trie.number[node])
-            yield Cell(NUMBER + node, CLOSE, TEXT, Guard.FITS, given=number)
+            for action in types:
+                yield Cell(NUMBER + node, action, self.behind, Guard.FITS, given=number)
+            if not types:
+                yield Cell(NUMBER + node, CLOSE, TEXT, Guard.FITS, given=number)
+        if types:
+            yield Cell(self.behind, CLOSE, TEXT)
 
     @property
     def at_least(self) -> np.ndarray:
@@ -113,17 +136,20 @@ class Integers:
         end_id = int(turn.source[-1])
         read = Brackets()
         number: tuple[int, ...] | None = None
+        type_: str | None = None
         ended = linked = 0.0
         for token, log_prob in tokens(answer):
             if token == self.open:
                 read.open(log_prob)
                 number = None
             elif token == self.separator and (copy_id is not None or read.depth):
-                number, ended, linked = (), log_prob, 0.0
+                number, ended, linked, type_ = (), log_prob, 0.0, None
             elif token == self.close:
                 cluster = self.number.get(number) if number is not None else None
-                read.close(cluster, ended, linked + log_prob)
+                read.close(cluster, ended, linked + log_prob, type_)
                 number = None
+            elif number is not None and token in self._types:
+                type_ = self._types[token]
             elif number is not None and token not in (copy_id, end_id):
                 number, linked = (*number, token), linked + log_prob
             elif copy_id is None or token in (copy_id, end_id):

@@ -14,11 +14,12 @@ from t5coref.linearize.base import Turn
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A half-open span of pieces of a window and the cluster that it belongs to."""
+    """A half-open span of pieces of a window, the cluster that it belongs to, and its type."""
 
     start: int
     end: int
     cluster: int
+    type: str | None = None
 
 
 def in_window(turn: Turn, gold: Annotation) -> list[Mention]:
@@ -42,7 +43,8 @@ def in_window(turn: Turn, gold: Annotation) -> list[Mention]:
             words = [w for w in range(start, end) if w in first]
             if words:
                 out[first[words[0]], last[words[-1]], cluster] = None
-    return [Mention(*key) for key in out]
+    types = gold.types or [None] * len(gold.clusters)
+    return [Mention(*key, types[key[2]]) for key in out]
 
 
 def nested(mentions: Iterable[Mention], max_depth: int) -> list[Mention]:

@@ -53,7 +53,7 @@ class Partial(Windowed):
     """Mentions alone, between the sentence marks of the source."""
 
     name: ClassVar[str] = "partial"
-    symbols: ClassVar[tuple[str, ...]] = (*INTEGER_SYMBOLS, "<sentence>", "</sentence>")
+    symbols: tuple[str, ...] = (*INTEGER_SYMBOLS, "<sentence>", "</sentence>")
 
     @property
     def sentence_marks(self) -> tuple[int, ...]:

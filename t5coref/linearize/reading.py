@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from t5coref.core.document import Confidence, Span
+from t5coref.core.document import Confidence, Relation, Span
 from t5coref.core.segment import INSERTED
 from t5coref.linearize.base import Answer, Turn
 
 
 class Found(NamedTuple):
-    """A mention of an output: half-open piece offsets, its cluster's number, how sure it is."""
+    """A mention of an output: half-open piece offsets, its cluster's number, how sure it is.
+
+    `type` is the entity type that it was written with, if any.
+    """
 
     start: int
     end: int
     cluster: int
     confidence: Confidence
+    type: str | None = None
 
 
 class Reading(NamedTuple):
@@ -29,10 +34,16 @@ class Reading(NamedTuple):
     Attributes:
       clusters: of word spans, by cluster number.
       confidences: of the spans; the surest, where a span was found twice.
+      numbers: of the clusters in the output.
+      types: how many mentions of each cluster were written with which entity type.
+      relations: between positions in `clusters`.
     """
 
     clusters: list[list[Span]]
     confidences: dict[Span, Confidence]
+    numbers: Sequence[int] = ()
+    types: Sequence[Counter[str]] = ()
+    relations: Sequence[Relation] = ()
 
 
 @dataclass
@@ -45,6 +56,7 @@ class Brackets:
     pieces: list[int] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
     _open: list[tuple[int, float]] = field(default_factory=list)
+    _closed: bool = False
 
     @property
     def depth(self) -> int:
@@ -55,14 +67,27 @@ class Brackets:
         """A mention begins before the next piece."""
         self._open.append((len(self.pieces), log_prob))
 
-    def close(self, cluster: int | None, end_log_prob: float, link_log_prob: float) -> None:
+    def close(
+        self,
+        cluster: int | None,
+        end_log_prob: float,
+        link_log_prob: float,
+        type: str | None = None,
+    ) -> None:
         """The innermost mention ends behind the last piece."""
+        self._closed = False
         if not self._open:
             return
         start, begin_log_prob = self._open.pop()
         if cluster is not None and start < len(self.pieces):
             sure = Confidence(math.exp(begin_log_prob + end_log_prob), math.exp(link_log_prob))
-            self.found.append(Found(start, len(self.pieces), cluster, sure))
+            self.found.append(Found(start, len(self.pieces), cluster, sure, type))
+            self._closed = True
+
+    def label(self, type: str | None) -> None:
+        """The mention that was closed last has an entity type, if it is kept."""
+        if self._closed:
+            self.found[-1] = self.found[-1]._replace(type=type)
 
 
 def outermost(found: Iterable[Found]) -> list[Span]:
@@ -102,6 +127,7 @@ def in_words(
         are the same.
     """
     clusters: dict[int, list[Span]] = {}
+    types: dict[int, Counter[str]] = {}
     confidences: dict[Span, Confidence] = {}
     for m in found:
         pieces = to_source(m.start, m.end) if to_source else (m.start, m.end)
@@ -109,7 +135,13 @@ def in_words(
         if span is not None:
             clusters.setdefault(m.cluster, []).append(span)
             confidences[span] = max(m.confidence, confidences.get(span, m.confidence))
-    return Reading([clusters[k] for k in sorted(clusters)], confidences)
+            seen = types.setdefault(m.cluster, Counter())
+            if m.type is not None:
+                seen[m.type] += 1
+    numbers = sorted(clusters)
+    return Reading(
+        [clusters[k] for k in numbers], confidences, numbers, [types[k] for k in numbers]
+    )
 
 
 def aligned(matched: np.ndarray) -> Callable[[int, int], Span | None]:

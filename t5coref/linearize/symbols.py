@@ -6,7 +6,9 @@ Zhang, Wiseman, Stratos, "Seq2seq is All You Need for Coreference Resolution" (E
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -27,6 +29,9 @@ LIMIT = 500
 COPY, OPEN, NEW_CLUSTER, FIRST = range(4)
 """Actions that every table begins with; the clusters from FIRST on, then other tags."""
 
+SHUTS = Effect.SHUTS | Effect.COUNTS
+"""What the symbol of a cluster does."""
+
 
 class ClusterSymbols(Windowed):
     """The whole source as `<copy>`; one symbol says to which cluster a mention belongs.
@@ -36,6 +41,8 @@ class ClusterSymbols(Windowed):
 
     cluster_symbols: ClassVar[tuple[str, ...]]
     end_symbol: ClassVar[str | None] = None
+    types: Mapping[int, str | None] = MappingProxyType({})
+    """The entity types by their tokens, one of which may stand behind the symbol of a cluster."""
 
     @property
     def choosing(self) -> int:
@@ -46,8 +53,8 @@ class ClusterSymbols(Windowed):
     def end_cells(self, end: int) -> list[Cell]:
         """The cells of the tag that ends a mention, if it is not the cluster's symbol."""
 
-    def make_rules(self) -> Rules:
-        """See `Windowed.make_rules`."""
+    def look_up(self) -> tuple[int, ...]:
+        """Finds the symbols in the tokenizer: the vocabulary ids of the actions."""
         if self.max_clusters > LIMIT:
             raise ConfigError(
                 f"max_clusters is {self.max_clusters}; expected at most {LIMIT}, for which there "
@@ -59,21 +66,25 @@ class ClusterSymbols(Windowed):
         self._clusters = [symbol(s) for s in self.cluster_symbols[: self.max_clusters]]
         self._number = {t: k for k, t in enumerate(self._clusters)}
         ends = [] if self._end is None else [self._end]
-        ids = (self._copy, self._open, self._new, *self._clusters, *ends)
+        return (self._copy, self._open, self._new, *self._clusters, *ends)
+
+    def make_rules(self) -> Rules:
+        """See `Windowed.make_rules`."""
+        ids = self.look_up()
         inventory = Inventory(ids, tuple(self.tokenizer.piece(t) for t in ids))
         reference = self.constraint == REFERENCE
         end = FIRST + len(self._clusters)
-        shuts = Effect.SHUTS | Effect.COUNTS
+        ends = len(ids) - end
         if reference and ends:
             # Published: a mention counts as closed from `</m>` on.
             choice, ending = Effect.COUNTS, [Effect.SHUTS]
         else:
-            choice, ending = shuts, [Effect(0)] * len(ends)
+            choice, ending = SHUTS, [Effect(0)] * ends
         effects = [Effect.ADVANCE, Effect.OPENS, choice, *([choice] * len(self._clusters)), *ending]
         return Rules.compile(
             inventory,
             effects,
-            [*self._cells(reference), *self.end_cells(end)],
+            [*self.cells(reference), *self.end_cells(end)],
             copy=COPY,
             marks=(self.tokenizer.eos_id,),
             due=Due(0, 0) if reference else Due(piece=1, mark=1),
@@ -84,7 +95,8 @@ class ClusterSymbols(Windowed):
             aliased=reference,
         )
 
-    def _cells(self, reference: bool) -> list[Cell]:
+    def cells(self, reference: bool) -> list[Cell]:
+        """All but those of the tag that ends a mention."""
         inside = Guard.INSIDE if self.choosing == TEXT else Guard(0)
         numbers = range(self.max_clusters)
         if reference:
@@ -175,5 +187,7 @@ class ClusterSymbols(Windowed):
                 number = self._number.get(token, entities)
                 entities = max(entities, number + 1)
                 read.close(number, ended, log_prob)
+            elif token in self.types:
+                read.label(self.types[token])
             ended = open_ended
         return in_words(turn, read.found)

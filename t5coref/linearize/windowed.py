@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,8 @@ class Written(NamedTuple):
     position: int
 
 
-class Windowed(ABC):
-    """A format whose answers are about one window of the document each.
+class Windows(ABC):
+    """A format that asks about the windows of a document.
 
     Args:
       tokenizer: with the format's symbols.
@@ -36,21 +36,17 @@ class Windowed(ABC):
       stride: largest distance between the starts of windows; None = half a window.
       suffixes: also make the shorter and shorter windows at the end of a document that the
         published training data has.
-      min_mentions: smaller clusters are dropped on reading back (2 where a corpus has no
-        singletons).
       max_clusters: clusters of a window.
       max_depth: mentions open at once.
       constraint: `strict` (every output ends and reads back) or `reference` (that of the published
         checkpoints, looser).
-      carry: answer one window after the other; each begins with what was found in its overlap with
-        the ones before, so that clusters keep their numbers.
 
     Raises:
       ConfigError: numbers that leave no room, or symbols that the tokenizer lacks.
     """
 
     name: ClassVar[str]
-    symbols: ClassVar[tuple[str, ...]]
+    symbols: tuple[str, ...]
     rules: Rules
 
     def __init__(
@@ -60,11 +56,9 @@ class Windowed(ABC):
         window: int = 2048,
         stride: int | None = None,
         suffixes: bool = False,
-        min_mentions: int = 1,
         max_clusters: int = 500,
         max_depth: int = 16,
         constraint: str = STRICT,
-        carry: bool = False,
     ):
         self.tokenizer = tokenizer
         self.window = window
@@ -73,24 +67,20 @@ class Windowed(ABC):
         if constraint not in (STRICT, REFERENCE):
             raise ConfigError(f"constraint {constraint!r}; expected {STRICT!r} or {REFERENCE!r}")
         self.suffixes = suffixes
-        self.min_mentions = min_mentions
         self.max_clusters = max_clusters
         self.max_depth = max_depth
         self.constraint = constraint
-        self.carry = carry
         self.rules = self.make_rules()
+
+    @classmethod
+    def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The added symbols of the format when it is made with `options`, in their order."""
+        del options
+        return cls.symbols
 
     @abstractmethod
     def make_rules(self) -> Rules:
         """The table of `self.constraint`."""
-
-    @abstractmethod
-    def write(self, turn: Turn, closings: list[tuple[m.Mention, int]]) -> list[Written]:
-        """The actions for mentions with their clusters' numbers, in closing order."""
-
-    @abstractmethod
-    def read(self, turn: Turn, answer: Answer) -> Reading:
-        """What the answer of one window says; any sequence can be read."""
 
     def pieces(self, doc: Document) -> Pieces:
         """The document as the windows cut it."""
@@ -100,6 +90,51 @@ class Windowed(ABC):
         """What the decoder reads back: the actions, unless a format says otherwise."""
         del turn
         return actions
+
+    def split(self, doc: Document) -> list[Turn]:
+        """The windows of a document."""
+        pieces = self.pieces(doc)
+        spans = windows(pieces, self.window, self.stride, suffixes=self.suffixes)
+        return m.window_turns(doc.doc_id, pieces, spans, self.tokenizer.eos_id)
+
+
+class Windowed(Windows):
+    """A format whose answers are about one window of the document each.
+
+    Args:
+      tokenizer: with the format's symbols.
+      min_mentions: smaller clusters are dropped on reading back (2 where a corpus has no
+        singletons).
+      carry: answer one window after the other; each begins with what was found in its overlap with
+        the ones before, so that clusters keep their numbers.
+      **options: those of `Windows`.
+
+    Raises:
+      ConfigError: see `Windows`.
+    """
+
+    entity_types: tuple[str, ...] = ()
+    """Those that mentions are written with."""
+
+    def __init__(
+        self,
+        tokenizer: PieceEncoder,
+        *,
+        min_mentions: int = 1,
+        carry: bool = False,
+        **options: Any,
+    ):
+        super().__init__(tokenizer, **options)
+        self.min_mentions = min_mentions
+        self.carry = carry
+
+    @abstractmethod
+    def write(self, turn: Turn, closings: list[tuple[m.Mention, int]]) -> list[Written]:
+        """The actions for mentions with their clusters' numbers, in closing order."""
+
+    @abstractmethod
+    def read(self, turn: Turn, answer: Answer) -> Reading:
+        """What the answer of one window says; any sequence can be read."""
 
     def turns(self, doc: Document) -> Generator[list[Turn], list[Answer], Annotation]:
         """One turn a window; the clusters of the windows are merged over shared spans."""
@@ -113,12 +148,6 @@ class Windowed(ABC):
             readings += [self.read(t, a) for t, a in zip(asked, answers, strict=True)]
             modelled = modelled or any(a.log_probs is not None for a in answers)
         return self._merged(readings, modelled)
-
-    def split(self, doc: Document) -> list[Turn]:
-        """The windows of a document."""
-        pieces = self.pieces(doc)
-        spans = windows(pieces, self.window, self.stride, suffixes=self.suffixes)
-        return m.window_turns(doc.doc_id, pieces, spans, self.tokenizer.eos_id)
 
     def oracle(self, turn: Turn, gold: Annotation) -> Actions:
         """The gold actions; crossing, too deep and too many mentions are left out."""
@@ -140,13 +169,26 @@ class Windowed(ABC):
                 # What a window has to begin with is not its own choice: the first one counts.
                 known = confidences.get(span, sure)
                 confidences[span] = known if self.carry else max(known, sure)
-        parts = [r.clusters for r in readings]
-        return merge(parts, self.min_mentions, confidences if modelled else None)
+        return self._merge(readings, self.min_mentions, confidences if modelled else None)
+
+    def _merge(
+        self,
+        readings: list[Reading],
+        min_mentions: int = 1,
+        confidences: dict[Span, Confidence] | None = None,
+    ) -> Annotation:
+        return merge(
+            [r.clusters for r in readings],
+            min_mentions,
+            confidences,
+            [r.types for r in readings] if self.entity_types else None,
+            [r.relations for r in readings],
+        )
 
     def _continued(self, last: Turn, turn: Turn, readings: list[Reading]) -> Turn:
         """The turn, which has to begin with what was found before in its overlap with `last`."""
         overlap = max(0, last.offset + len(last.source) - 1 - turn.offset)
-        found = merge([r.clusters for r in readings])
+        found = self._merge(readings)
         seen = replace(turn, source=turn.source[:overlap], word=turn.word[:overlap])
         script = self.write(turn, self._held(seen, found)) if overlap else []
         kept = [w.action for w in script if w.position <= overlap]

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from t5coref import cli
-from t5coref.core.document import Annotation, Document
+from t5coref.core.document import Annotation, Document, Relation
 from t5coref.corpora import jsonl
-from t5coref.linearize import FORMATS
+from t5coref.linearize import FORMATS, RELATIONS
 
 DOCUMENT = Document(
     doc_id="d",
@@ -42,7 +42,7 @@ def test_list_describes_every_format(capsys):
     assert all(text.endswith(".") and len(text) < 90 for text in described.values())
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - set(RELATIONS)))
 def test_one_turn_a_line(files, capsys, name):
     argv = (files / "a.jsonl", "--tokenizer", files, "--format", name)
     status, out, _ = run(capsys, *argv)
@@ -63,6 +63,30 @@ def test_one_turn_a_line(files, capsys, name):
         assert copied == ["<copy>"] * (len(row["source"]) - 1)
     elif copied:
         assert copied == row["source"]
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_relations(tmp_path, tokenizer, capsys, name):
+    """The names are those of the files."""
+    tokenizer.save(tmp_path)
+    clusters = DOCUMENT.annotation.clusters
+    related = Annotation(
+        clusters, (Relation(0, 1, "near"), Relation(1, 0, "far")), types=("X", "Y")
+    )
+    jsonl.write([DOCUMENT.with_annotation(related)], tmp_path / "a.jsonl")
+    jsonl.write([DOCUMENT], tmp_path / "b.jsonl")
+    argv = ("--tokenizer", tmp_path, "--format", name, tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    status, out, _ = run(capsys, *argv)
+    first, second = map(json.loads, out.splitlines())
+    assert status == 0
+    written = [a for a in first["actions"] if a.startswith("<rel:")]
+    assert sorted(written) == ["<rel:far>", "<rel:near>"]
+    assert "<type:X>" in first["source"] + first["actions"]
+    assert not [a for a in second["actions"] if a.startswith("<rel")]
+    _, out, _ = run(capsys, *argv, "--check")
+    assert " re 100.00  (1 document" in out.splitlines()[0]
+    _, out, _ = run(capsys, *argv, "--check", "--json")
+    assert json.loads(out.splitlines()[-1])["re"]["recall"] == 1.0
 
 
 def test_published_targets(tmp_path, tokenizer, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import documents
 
-from t5coref.core.document import Confidence
+from t5coref.core.document import Confidence, Relation
 from t5coref.core.errors import ConfigError
 from t5coref.core.segment import INSERTED, check_window, merge, windows
 
@@ -101,3 +102,27 @@ def test_merge_keeps_confidences_beside_their_spans():
     assert merged.confidences == ((sure[0, 2], sure[3, 4]),)
     assert merge([], 1, {}).confidences == ()
     assert merge([]).confidences is None
+
+
+def test_relations_of_windows_lead_between_the_clusters_of_the_document():
+    # The first cluster of each window has (4, 5); (8, 9) stands in the second window alone.
+    parts = [[[(4, 5), (0, 1)], [(2, 3)]], [[(4, 5)], [(8, 9)], [], [(6, 7), (2, 3)]]]
+    relations = [
+        [Relation(0, 1, "a"), Relation(1, 0, "b")],
+        [Relation(0, 3, "a"), Relation(1, 0, "a"), Relation(3, 3, "c")],
+    ]
+    merged = merge(parts, relations=relations)
+    assert merged.clusters == (((0, 1), (4, 5)), ((2, 3), (6, 7)), ((8, 9),))
+    # Each once, in order, none from a cluster to itself.
+    assert merged.relations == (Relation(0, 1, "a"), Relation(1, 0, "b"), Relation(2, 0, "a"))
+    # What leads to a cluster that is dropped goes with it.
+    pairs = merge(parts, 2, relations=relations)
+    assert pairs.relations == (Relation(0, 1, "a"), Relation(1, 0, "b"))
+
+
+def test_a_cluster_has_the_type_that_most_mentions_have():
+    parts = [[[(0, 1), (4, 5)], [(2, 3)]], [[(4, 5)], [(8, 9)]]]
+    types = [[Counter(X=1, Y=2), Counter()], [Counter(X=2), Counter(Y=1, X=1)]]
+    assert merge(parts, types=types).types == ("X", None, "Y")
+    assert merge(parts).types is None
+    assert merge([], types=[]).types == ()

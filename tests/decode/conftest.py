@@ -14,7 +14,8 @@ import pytest
 
 from t5coref import linearize
 from t5coref.core.document import Annotation, Document
-from t5coref.linearize import FORMATS, Example, Linearization
+from t5coref.linearize import FORMATS, RELATIONS, Example, Linearization
+from t5coref.linearize.relations import relation_symbols
 from t5coref.model import from_scratch
 from t5coref.nn.losses import token_loss
 from t5coref.nn.t5 import T5, T5Config
@@ -26,6 +27,7 @@ TINY = T5Config(
     head_dim=16, mlp_dim=96, dropout_rate=0.0,
 )  # fmt: skip
 COPYING = ["full-copy", "input-feed", "integer-free", "integer-free-end", "tagging"]
+RELATED = ("a", "b")
 SHORT = 20  # words
 STEPS, RATE = 200, 5e-3
 
@@ -61,10 +63,11 @@ def learnt() -> Learnt:
     pieces = vocabulary(documents=stories, size=150, numbers=10)
     # All formats have the same ids in one vocabulary, and ten clusters.
     symbols = dict.fromkeys(s for f in FORMATS.values() for s in f.symbols)
-    few = [s for s in symbols if not re.search(r"\d\d", s)]
+    few = [s for s in symbols if not re.search(r"\d\d", s)] + list(relation_symbols(RELATED))
     tokenizer = Tokenizer(pieces.model, few)
     options = {"window": 64, "max_clusters": 10, "max_depth": 4}
-    formats = {name: linearize.get(name, tokenizer, **options) for name in FORMATS}
+    related = {name: {"relations": RELATED} for name in RELATIONS}
+    formats = {n: linearize.get(n, tokenizer, **options, **related.get(n, {})) for n in FORMATS}
     examples = {
         name: linearize.examples(formats[name], story)[0]
         for name, story in zip(COPYING, stories, strict=False)

@@ -13,6 +13,7 @@ from walks import CASES, IDS
 
 from t5coref.core import automaton
 from t5coref.core.automaton import DONE
+from t5coref.core.triples import Triple
 from t5coref.decode import constraint
 from t5coref.decode.constraint import Tables
 from t5coref.decode.search import Rows, start
@@ -47,7 +48,11 @@ def go(tables, state, source, column):
 
 def as_reference(rules, host, row):
     """One row of the twin's states as the reference has it."""
-    fields = {f: int(getattr(host, f)[row]) for f in host._fields if f != "frontier"}
+    numbers = [f for f in host._fields if f not in ("frontier", "least")]
+    fields = {f: int(getattr(host, f)[row]) for f in numbers}
+    assert (host.least is not None) == bool(rules.relations)
+    if host.least is not None:
+        fields["least"] = Triple(*(int(x[row]) for x in host.least))
     spots = host.frontier[row]
     spots = np.flatnonzero(spots) if rules.spread else [spots]
     return automaton.State(frontier=frozenset(int(p) for p in spots), **fields)
@@ -100,8 +105,13 @@ def test_twin_agrees_with_the_reference(tokenizer, name, rule):
     assert ended == ROWS or rule == "reference"
 
 
-@pytest.mark.parametrize("name", walks.NAMES)
-@pytest.mark.parametrize("rule", ["strict", "reference"])
+@pytest.mark.parametrize("name", ["relation-copy", "relation-integer-free", "relation-text"])
+def test_twin_agrees_where_entities_have_types(tokenizer, name):
+    lin = walks.make(tokenizer, name, entity_types=("X", "Y"))
+    assert check_along_walks(lin, 3) == ROWS
+
+
+@pytest.mark.parametrize(("name", "rule"), CASES, ids=IDS)
 def test_twin_agrees_where_numbers_are_few_and_unlike(tokenizer, name, rule):
     lin = walks.make(tokenizer, name, rule, kind=walks.Respelled, max_clusters=4, max_depth=2)
     ended = check_along_walks(lin, 1)

@@ -1,0 +1,178 @@
+"""What the formats have in common that write clusters and then the relations between them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from t5coref.core.document import Annotation, Relation
+from t5coref.core.rules import DONE, TEXT, Cell, Due, Effect, Guard, Rules
+from t5coref.core.symbols import Inventory
+from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
+from t5coref.linearize.mentions import Mention
+from t5coref.linearize.reading import Reading
+from t5coref.linearize.relations import (
+    EntityTypes,
+    RelationTypes,
+    Section,
+    options_of,
+    relation_symbols,
+    type_symbols,
+)
+from t5coref.linearize.windowed import Windowed, Written
+
+
+class Part(NamedTuple):
+    """The table of the document's part of an output.
+
+    Attributes:
+      ids: vocabulary ids of its actions.
+      effects: what each of them does.
+      cells: the legal entries, but those of entity types.
+      at_least: `int32[modes, N + 1]`, see `Rules`.
+    """
+
+    ids: tuple[int, ...]
+    effects: list[Effect]
+    cells: list[Cell]
+    at_least: np.ndarray
+
+
+class Related(Windowed):
+    """Clusters, then relations; a format of clusters alone comes behind this class.
+
+    There is one constraint, the strict one: no checkpoints are published.
+
+    Args:
+      tokenizer: with the format's symbols.
+      relations: the names of the relation types, in the order in which relations are written.
+      entity_types: of clusters; empty = mentions are written without types.
+      **options: those of `Windowed`.
+
+    Raises:
+      ConfigError: see `Windows`; or names that are no list of different strings.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PieceEncoder,
+        *,
+        relations: Sequence[str] = (),
+        entity_types: Sequence[str] = (),
+        **options: Any,
+    ):
+        given = {"relations": relations, "entity_types": entity_types}
+        self.relations, self.entity_types = options_of(given)
+        self.symbols = self.symbols_with(given)
+        self.kinds = EntityTypes(tokenizer, self.entity_types)
+        super().__init__(tokenizer, **options)
+
+    @classmethod
+    def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """See `Windows.symbols_with`."""
+        relations, types = options_of(options)
+        return (*cls.symbols, *(type_symbols(types) if types else ()), *relation_symbols(relations))
+
+    def types_behind(self, ids: Sequence[int]) -> range:
+        """The actions of entity types; they follow those of the document's part."""
+        return range(len(ids), len(ids) + len(self.kinds.named))
+
+    def compile(
+        self, part: Part, spelling: Sequence[Sequence[int]], types: Effect, **fields: Any
+    ) -> Rules:
+        """The rules of both parts.
+
+        Args:
+          part: the document's.
+          spelling: the pieces of each cluster number.
+          types: what the action of an entity type does.
+          **fields: further ones of `Rules`.
+        """
+        end = self.tokenizer.eos_id
+        self.section = Section(
+            self.tokenizer, RelationTypes(self.tokenizer, self.relations), spelling
+        )
+        kinds = list(self.kinds.named)
+        ids = (*part.ids, *kinds, end, self.section.start, *self.section.types.tokens)
+        action = {token: i for i, token in enumerate(ids)}
+        between = len(part.at_least)
+        last = Guard.LAST | Guard.OUTSIDE
+        table = self.section.table(
+            action, {TEXT: last, between: Guard(0)}, between, first=between + 1
+        )
+        nothing = np.full((1, self.max_clusters + 1), self.max_clusters, np.int32)
+        self.section_pledge = table.pledge
+        return Rules.compile(
+            Inventory(ids, tuple("<piece>" if t < 0 else self.tokenizer.piece(t) for t in ids)),
+            [
+                *part.effects,
+                *[types] * len(kinds),
+                Effect.ADVANCE,
+                *[Effect(0)] * (1 + len(self.relations)),
+            ],
+            [
+                *part.cells,
+                Cell(TEXT, action[end], DONE, last),
+                Cell(between, action[end], DONE),
+                *table.cells,
+            ],
+            at_least=np.concatenate([part.at_least, nothing, table.at_least]),
+            role=np.concatenate([np.zeros(between + 1, np.int32), table.role]),
+            marks=(end,),
+            due=Due(piece=1, mark=1),
+            max_depth=self.max_depth,
+            max_clusters=self.max_clusters,
+            relations=len(self.relations),
+            first_relation=len(ids) - len(self.relations),
+            **fields,
+        )
+
+    def typed(
+        self,
+        script: Iterable[Written],
+        closings: list[tuple[Mention, int]],
+        tags: Collection[int],
+        *,
+        before: bool,
+    ) -> list[Written]:
+        """The actions with the type of each mention before or behind its closing tag."""
+        if not self.kinds.named:
+            return list(script)
+        mentions, out = iter(closings), []
+        for written in script:
+            if written.action not in tags:
+                out.append(written)
+                continue
+            mention, _ = next(mentions)
+            kind = written._replace(action=self.kinds.token(mention.type))
+            out += [kind, written] if before else [written, kind]
+        return out
+
+    def oracle(self, turn: Turn, gold: Annotation) -> Actions:
+        """The gold actions, with the relations between the clusters that have a number.
+
+        Raises:
+          DocumentError: a relation's or an entity's type is none of the format's.
+        """
+        self.kinds.check(gold, turn.doc_id)
+        closings = self._held(turn, gold)
+        number = {mention.cluster: k for mention, k in closings}
+        triples = self.section.types.triples(gold, number, turn.doc_id)
+        *document, end = (w.action for w in self.write(turn, closings))
+        return np.asarray([*document, *self.section.write(triples), end], np.int32)
+
+    def read(self, turn: Turn, answer: Answer) -> Reading:
+        """What stands before the first `<rel>` is read as a document, the rest as relations."""
+        starts = np.flatnonzero(answer.actions == self.section.start)
+        cut = int(starts[0]) if len(starts) else len(answer.actions)
+        sure = None if answer.log_probs is None else answer.log_probs[:cut]
+        reading = super().read(turn, Answer(answer.actions[:cut], sure))
+        place = {number: i for i, number in enumerate(reading.numbers)}
+        relations = [
+            Relation(place[t.head], place[t.tail], self.relations[t.type])
+            for t in self.section.read(answer.actions[cut:].tolist())
+            if t.head in place and t.tail in place
+        ]
+        return reading._replace(relations=relations)

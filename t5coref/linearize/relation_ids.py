@@ -1,0 +1,265 @@
+"""relation-ids: clusters are marked in the source, and the relations between them are the output.
+
+For "Anna left Rome" with the relation from Anna to Rome:
+`<m0> Anna </m> left <m1> Rome </m> </s>` gives `<rel> <m0> <m1> <rel:left> </s>`. Where there are
+entity types, one stands behind each opening mark. The clusters are those of the document's
+annotation, gold or predicted; they come back as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from t5coref.core.document import Annotation, Document, Relation, Span
+from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.rules import DONE, NUMBER, TEXT, Cell, Due, Effect, Guard, Rules
+from t5coref.core.segment import INSERTED, Pieces, windows
+from t5coref.core.symbols import Inventory
+from t5coref.core.triples import Triple
+from t5coref.linearize import mentions as m
+from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
+from t5coref.linearize.relations import (
+    START,
+    EntityTypes,
+    RelationTypes,
+    Section,
+    options_of,
+    relation_symbols,
+    type_symbols,
+)
+from t5coref.linearize.windowed import Windows
+
+LIMIT = 500
+OPENINGS = tuple(f"<m{k}>" for k in range(LIMIT))
+CLOSING = "</m>"
+
+END = 0
+"""The action `</s>`; `<rel>`, the clusters and the relation types follow."""
+
+
+class Marked(NamedTuple):
+    """A window with its marks.
+
+    Attributes:
+      turn: whose source has them.
+      clusters: the position in the annotation of each number.
+    """
+
+    turn: Turn
+    clusters: list[int]
+
+
+class RelationIds(Windows):
+    """Relations between the clusters that a document has already; they are marked in the source.
+
+    There is one constraint, the strict one: no checkpoints are published.
+
+    Args:
+      tokenizer: with the format's symbols.
+      relations: the names of the relation types, in the order in which relations are written.
+      entity_types: of clusters; empty = the marks say none.
+      **options: those of `Windows`.
+
+    Raises:
+      ConfigError: see `Windows`; or names that are no list of different strings.
+    """
+
+    name = "relation-ids"
+    symbols = ("<speaker>", "</speaker>", CLOSING, START, *OPENINGS)
+
+    def __init__(
+        self,
+        tokenizer: PieceEncoder,
+        *,
+        relations: Sequence[str] = (),
+        entity_types: Sequence[str] = (),
+        **options: Any,
+    ):
+        given = {"relations": relations, "entity_types": entity_types}
+        self.relations, self.entity_types = options_of(given)
+        self.symbols = self.symbols_with(given)
+        self.kinds = EntityTypes(tokenizer, self.entity_types)
+        super().__init__(tokenizer, **options)
+
+    @classmethod
+    def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """See `Windows.symbols_with`."""
+        relations, types = options_of(options)
+        return (*cls.symbols, *(type_symbols(types) if types else ()), *relation_symbols(relations))
+
+    def make_rules(self) -> Rules:
+        """See `Windows.make_rules`."""
+        if not 2 <= self.max_clusters <= LIMIT:
+            raise ConfigError(
+                f"max_clusters is {self.max_clusters}; expected 2 to {LIMIT}, for which there are "
+                "symbols"
+            )
+        symbol, end = self.tokenizer.symbol, self.tokenizer.eos_id
+        self.close = symbol(CLOSING)
+        self.openings = [symbol(s) for s in OPENINGS[: self.max_clusters]]
+        types = RelationTypes(self.tokenizer, self.relations)
+        self.section = Section(self.tokenizer, types, [(token,) for token in self.openings])
+        ids = (end, self.section.start, *self.openings, *types.tokens)
+        action = {token: i for i, token in enumerate(ids)}
+        table = self.section.table(action, {TEXT: Guard(0)}, TEXT, first=NUMBER)
+        nothing = np.full((NUMBER, self.max_clusters + 1), self.max_clusters, np.int32)
+        return Rules.compile(
+            Inventory(ids, tuple(self.tokenizer.piece(t) for t in ids)),
+            [Effect.PASSES, *[Effect(0)] * (len(ids) - 1)],
+            [Cell(TEXT, END, DONE), *table.cells],
+            at_least=np.concatenate([nothing, table.at_least]),
+            role=np.concatenate([np.zeros(NUMBER, np.int32), table.role]),
+            copy=END,
+            echoed=True,
+            marks=(end,),
+            due=Due(piece=0, mark=1),
+            twinned=False,
+            max_depth=0,
+            max_clusters=self.max_clusters,
+            relations=len(self.relations),
+            first_relation=len(ids) - len(self.relations),
+            source_numbers=tuple(self.openings),
+        )
+
+    def split(self, doc: Document) -> list[Turn]:
+        """The windows of a document, its clusters marked."""
+        return [marked.turn for marked in self.marked(doc)]
+
+    def marked(self, doc: Document) -> list[Marked]:
+        """The windows, and which clusters their numbers stand for.
+
+        A window marks the mentions that it holds whole, with their marks. Of crossing mentions the
+        later one has none, as in the formats that write clusters.
+
+        Raises:
+          MismatchError: nobody says which clusters the document has.
+          DocumentError: an entity's type is none of the format's.
+        """
+        if doc.annotation is None:
+            raise MismatchError(
+                f"document {doc.doc_id!r} has no clusters; expected gold or predicted ones, which "
+                f"{self.name} looks for relations between; predict them first"
+            )
+        self.kinds.check(doc.annotation, doc.doc_id)
+        pieces = self.pieces(doc)
+        (whole,) = m.window_turns(doc.doc_id, pieces, [(0, len(pieces))], self.tokenizer.eos_id)
+        kept = m.nested(m.in_window(whole, doc.annotation), self.max_depth)
+        out = []
+        for (start, end), inside in self._cut(pieces, kept):
+            (turn,) = m.window_turns(doc.doc_id, pieces, [(start, end)], self.tokenizer.eos_id)
+            shifted = [replace(k, start=k.start - start, end=k.end - start) for k in inside]
+            closings = m.numbered(shifted, self.max_clusters)
+            clusters = {number: mention.cluster for mention, number in closings}
+            turn = replace(self._with_marks(turn, closings), index=len(out))
+            out.append(Marked(turn, [clusters[k] for k in range(len(clusters))]))
+        return out
+
+    def _cut(self, pieces: Pieces, kept: Sequence[m.Mention]) -> list[tuple[Span, list[m.Mention]]]:
+        """The windows in pieces of the document, and the mentions with marks in each."""
+        closing = [k.end for k in kept]
+        marks = 1 + bool(self.kinds.named)
+        opening = [k.start for k in kept for _ in range(marks)]
+        at = np.asarray([*closing, *opening], np.int32)
+        # A sentence ends behind the marks of the mentions that end with it.
+        ends = [bool(pieces.sentence_end[p - 1]) for p in closing] + [False] * len(opening)
+        with_marks = Pieces(
+            np.insert(pieces.ids, at, self.close),
+            np.insert(pieces.word, at, INSERTED),
+            np.insert(pieces.sentence_end, at, ends),
+            np.insert(pieces.word_end, at, True),
+            pieces.bounds,
+        )
+        place = np.empty_like(at)  # of each mark among pieces and marks
+        order = np.argsort(at, kind="stable")
+        place[order] = at[order] + np.arange(len(at), dtype=np.int32)
+        first, last = place[len(kept) :: marks].tolist(), place[: len(kept)].tolist()
+        real = np.insert(np.ones(len(pieces), np.int32), at, 0)
+        before = [0, *np.cumsum(real).tolist()]
+        return [
+            (
+                (before[start], before[end]),
+                [k for i, k in enumerate(kept) if start <= first[i] and last[i] < end],
+            )
+            for start, end in windows(with_marks, self.window, self.stride, suffixes=self.suffixes)
+            if before[start] < before[end]
+        ]
+
+    def _with_marks(self, turn: Turn, closings: list[tuple[m.Mention, int]]) -> Turn:
+        length = len(turn.source)
+        marks: list[list[int]] = [[] for _ in range(length)]
+        for mention, _ in closings:
+            marks[mention.end].append(self.close)
+        # The outer one of two opens first; of one span that which closes last.
+        for mention, number in sorted(closings, key=lambda c: (-c[0].end, -c[1])):
+            kind = [self.kinds.token(mention.type)] if self.kinds.named else []
+            marks[mention.start] += [self.openings[number], *kind]
+        at = [position for position, tokens in enumerate(marks) for _ in tokens]
+        tokens = [token for tokens in marks for token in tokens]
+        return replace(
+            turn,
+            source=np.insert(turn.source, at, tokens).astype(np.int32),
+            word=np.insert(turn.word, at, INSERTED).astype(np.int32),
+        )
+
+    def _without_marks(self, turn: Turn) -> tuple[Turn, list[tuple[Span, int]]]:
+        """The turn as it was, and the marked spans of its pieces with their numbers."""
+        number = {token: k for k, token in enumerate(self.openings)}
+        marks = {self.close, *number, *self.kinds.named}
+        found: list[tuple[Span, int]] = []
+        open_: list[tuple[int, int]] = []
+        kept: list[int] = []
+        for position, token in enumerate(turn.source.tolist()):
+            if token in number:
+                open_.append((len(kept), number[token]))
+            elif token == self.close:
+                start, opened = open_.pop()
+                found.append(((start, len(kept)), opened))
+            elif token not in marks:
+                kept.append(position)
+        return replace(turn, source=turn.source[kept], word=turn.word[kept]), found
+
+    def turns(self, doc: Document) -> Generator[list[Turn], list[Answer], Annotation]:
+        """One turn a window; the relations that the windows find are put together."""
+        marked = self.marked(doc)
+        assert doc.annotation is not None  # its clusters are marked
+        answers = (yield [w.turn for w in marked]) if marked else []
+        found = {
+            (window.clusters[t.head], window.clusters[t.tail], self.relations[t.type])
+            for window, answer in zip(marked, answers, strict=True)
+            for t in self.section.read(answer.actions.tolist())
+            if max(t.head, t.tail) < len(window.clusters)
+        }
+        return replace(doc.annotation, relations=tuple(Relation(*t) for t in sorted(found)))
+
+    def oracle(self, turn: Turn, gold: Annotation) -> Actions:
+        """The gold relations between the clusters that are marked.
+
+        A marked cluster counts as the gold one with which it shares most mentions.
+
+        Raises:
+          DocumentError: a relation's type is none of the format's.
+        """
+        without, marked = self._without_marks(turn)
+        spans: dict[int, set[Span]] = {}
+        for span, number in marked:
+            spans.setdefault(number, set()).add(span)
+        mentions: dict[int, set[Span]] = {}
+        for mention in m.nested(m.in_window(without, gold), self.max_depth):
+            mentions.setdefault(mention.cluster, set()).add((mention.start, mention.end))
+        shared = [
+            (-len(mine & theirs), len(mine ^ theirs), number, cluster)
+            for number, mine in spans.items()
+            for cluster, theirs in mentions.items()
+            if mine & theirs
+        ]
+        number_of: dict[int, int] = {}
+        for _, _, number, cluster in sorted(shared):
+            if cluster not in number_of and number not in number_of.values():
+                number_of[cluster] = number
+        triples: list[Triple] = self.section.types.triples(gold, number_of, turn.doc_id)
+        end = self.tokenizer.eos_id
+        return np.asarray([*self.section.write(triples), end], np.int32)
