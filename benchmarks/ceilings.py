@@ -13,6 +13,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import litbank
@@ -104,7 +105,9 @@ def across_sentences(documents: Iterable[Document]) -> int:
 
 
 def read(
-    data: pathlib.Path, limit: int | None, corpora_: Mapping[str, tuple[str, str]]
+    data: pathlib.Path,
+    limit: int | None,
+    corpora_: Mapping[str, tuple[str, str]] = MappingProxyType(CORPORA),
 ) -> dict[str, list[Document]]:
     """The corpora that are there."""
     found = {}
@@ -188,7 +191,7 @@ def main() -> None:
     add_tokenizer_argument(parser)
     args = parser.parse_args()
     model = report.vocabulary(args.tokenizer)
-    documents = read(args.data, args.documents, CORPORA)
+    documents = read(args.data, args.documents)
     related = read(args.data, None, RELATED)
     columns = [Corpus(name, args.window, found) for name, found in documents.items()]
     columns += [Corpus(name, args.short, documents[name]) for name in SHORT if name in documents]

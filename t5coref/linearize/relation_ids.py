@@ -54,7 +54,7 @@ class Marked(NamedTuple):
 
 
 class RelationIds(Windows):
-    """Relations between the clusters that a document has already; they are marked in the source.
+    """Relations between clusters that are known; these are marked in the source.
 
     There is one constraint, the strict one: no checkpoints are published.
 
