@@ -40,6 +40,9 @@ COMPOSITIONS = {
     "gc": JointIE(SPANS, MENTIONS, COREFERENCE, PAIRS, compatibility=DISTANCE),
 }
 
+LEARNING = ("pipeline-relations", "gp", "gc")
+"""Compositions whose gradients are computed; each part is in one of them."""
+
 # (start, end) pieces and cluster numbers, as they come; padded with zeros.
 MENTIONS_OF = (
     [(9, 10, 7), (1, 1, 3), (0, 1, 7), (12, 13, 20), (5, 6, 3), (2, 8, 20)],
@@ -117,7 +120,8 @@ def empty(batch) -> Batch:
 class Compiled(NamedTuple):
     """A composition with weights, and its programs.
 
-    `losses(params, batch)` -> (losses, gradients of the whole); `predict(params, batch)`.
+    `losses(params, batch)` -> (losses, gradients of the whole if it is of `LEARNING`);
+    `predict(params, batch)`.
     """
 
     heads: JointIE
@@ -155,6 +159,8 @@ def compiled(draw, jit):
             return losses["loss"], losses
 
         def losses(params, batch):
+            if name not in LEARNING:
+                return loss(params, batch)[1], {}
             (_, losses), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch)
             return losses, gradients
 

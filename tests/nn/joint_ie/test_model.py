@@ -186,8 +186,9 @@ def test_predictions(compiled, batch, name):
             )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["joint", "gc"])
-@pytest.mark.parametrize("gold_clusters", [False, True])
+@pytest.mark.parametrize(
+    ("name", "gold_clusters"), [("joint", True), ("gc", False), ("joint-m", True)]
+)
 def test_predictions_for_given_mentions(compiled, batch, jit, name, gold_clusters):
     """Also for those that could not be found: too wide, or reaching over a sentence."""
     heads, params, _, _ = compiled(name)
