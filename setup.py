@@ -65,7 +65,7 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["t5coref*", "tasks*"]),
-    package_data={"t5coref": ["demo/*.jsonl", "demo/LICENSE*"]},
+    package_data={"t5coref": ["demo/*.jsonl", "demo/LICENSE*", "view/page.*"]},
     cmdclass={"build_py": BuildWithGin},
     install_requires=BASE,
     extras_require={"hf": HF, "seqio": SEQIO, "tpu": TPU, "gcs": GCS, "dev": DEV},

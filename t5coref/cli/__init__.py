@@ -34,6 +34,7 @@ first steps:
   t5coref demo                                     train a tiny model and watch it work
   t5coref predict --model RUN/best --input story.txt --output story.jsonl
   t5coref score gold.conll predicted.jsonl
+  t5coref view --demo --output page.html           look at documents with relations
   t5coref COMMAND --help                           what a command does, with examples
 """
 

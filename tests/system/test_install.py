@@ -36,7 +36,8 @@ def unpacked_wheel(tmp_path_factory):
 
 
 def test_wheel_holds_all_sources_and_gin_files(unpacked_wheel):
-    for folder, pattern in (("t5coref", "*.py"), ("t5coref/demo", "*.jsonl")):
+    files = (("t5coref", "*.py"), ("t5coref/demo", "*.jsonl"), ("t5coref/view", "page.*"))
+    for folder, pattern in files:
         for path in (ROOT / folder).rglob(pattern):
             assert (unpacked_wheel / path.relative_to(ROOT)).is_file(), path
     for path in (ROOT / "gin").rglob("*.gin"):
