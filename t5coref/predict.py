@@ -116,7 +116,7 @@ class Extractor(Protocol):
     """
 
     round_size: int
-    memory: np.ndarray | None
+    memory: Any
 
     @property
     def identity(self) -> dict[str, Any]:

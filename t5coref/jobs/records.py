@@ -243,7 +243,7 @@ def _memorize(predictor: Extractor, memory_file: pathlib.Path, rounds: int) -> N
     """Writes down how many rounds are complete, and what the search knew after them."""
     temporary = memory_file.with_name(memory_file.name + ".new")
     with temporary.open("wb") as file:
-        learned = {} if predictor.memory is None else {"memory": predictor.memory}
+        learned: dict[str, Any] = {} if predictor.memory is None else {"memory": predictor.memory}
         np.savez(file, rounds=rounds, **learned)
         file.flush()
         os.fsync(file.fileno())

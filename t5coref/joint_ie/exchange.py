@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from flax.traverse_util import flatten_dict
 
@@ -59,7 +60,7 @@ def from_t5x(
         config = config_of(place, of_t5, dtype=dtype)
     except CheckpointError as error:
         raise MismatchError(f"{checkpoint}: {error}") from error
-    wanted = flatten_dict({HEADS: initial_heads(heads, config.emb_dim, 0)}, sep="/")
+    wanted: Any = flatten_dict({HEADS: initial_heads(heads, config.emb_dim, 0)}, sep="/")
     differing = sorted(name for name, leaf in wanted.items() if shapes.get(name) != leaf.shape)
     strange = sorted(shapes.keys() - of_t5.keys() - wanted.keys())
     if differing or strange:

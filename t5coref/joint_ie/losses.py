@@ -35,7 +35,7 @@ def heads_loss(config: T5Config, heads: JointIE) -> Loss:
 
     def loss(params, features, key):
         of_encoder, of_heads = jax.random.split(key)
-        encoded = encode(
+        encoded: Any = encode(
             config, params, features, enable_dropout=True, rngs={"dropout": of_encoder}
         )
         found = _losses(heads, params, encoded, features, of_heads)

@@ -237,7 +237,8 @@ def _refuse_misfits(
     place: pathlib.Path, heads: JointIE, width: int, tensors: Mapping[str, np.ndarray]
 ) -> None:
     made = jax.eval_shape(lambda key: _init(heads, width, key), jax.random.key(0))
-    wanted = {name: leaf.shape for name, leaf in flatten_dict(made, sep="/").items()}
+    leaves: Any = flatten_dict(made, sep="/")
+    wanted = {name: leaf.shape for name, leaf in leaves.items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if wanted != found:
         differing = sorted(n for n in wanted.keys() | found if wanted.get(n) != found.get(n))

@@ -149,16 +149,17 @@ class JointObjective:
         self.score = score or ("coref" if model.heads.relations is None else "re")
         self._model, self._scanned, self._together = model, scan_layers, together
         self._collate = None
+        heads: Any = model.heads  # hashable, which type checkers do not know of linen modules
         if model.format is None:
             self._rows, self._examples = _rows(model, train_set, max_length), ()
-            self.loss: Loss = heads_loss(config, model.heads)
+            self.loss: Loss = heads_loss(config, heads)
         else:
             self._rows, self._examples = _example_rows(model, train_set)
             rules = model.format.make(model.tokenizer).rules
             self._collate = collator(rules)
             self.loss = auxiliary_loss(
                 config,
-                model.heads,
+                heads,
                 rules.scored_ids,
                 w_aux=w_aux,
                 z_loss=z_loss,
@@ -168,8 +169,9 @@ class JointObjective:
             raise ConfigError(
                 "there is nothing to train on: expected at least one annotated document with text"
             )
-        self.examples, self.skipped = len(self._rows), ()
-        self.notes = _notes(self._rows, model)
+        self.examples = len(self._rows)
+        self.skipped: Sequence[str] = ()
+        self.notes: Sequence[str] = _notes(self._rows, model)
         self._sizes = _sizes(self._rows)
         if evaluate is None and dev_set:
             evaluate = dev_scorer(

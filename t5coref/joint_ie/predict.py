@@ -113,7 +113,7 @@ class JointPredictor:
         copies = math.gcd(batch_size, len(devices))
         self._mesh = Mesh(np.asarray(devices[:copies]), ("data",))
         self._params: Any = None
-        self.memory = None  # nothing is learned from one document to the next
+        self.memory: Any = None  # nothing is learned from one document to the next
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -201,7 +201,8 @@ class JointPredictor:
             jax.device_put(features, by_row),
             given=self._given,
         )
-        return Prediction(*(np.asarray(x) for x in found))
+        arrays: Any = [np.asarray(x) for x in found]
+        return Prediction(*arrays)
 
     def _annotated(self, document: Document, row: Row, found: Prediction) -> Document:
         """The document with the clusters and relations of its row."""
@@ -245,12 +246,12 @@ class PipelinePredictor:
         self.round_size = clusters.round_size
 
     @property
-    def memory(self) -> np.ndarray | None:
+    def memory(self) -> Any:
         """That of the first model."""
         return self._clusters.memory
 
     @memory.setter
-    def memory(self, learned: np.ndarray | None) -> None:
+    def memory(self, learned: Any) -> None:
         self._clusters.memory = learned
 
     @property
@@ -270,4 +271,5 @@ class PipelinePredictor:
             yield from self._relations.predict(found)
 
 
-_NOTHING = Row("padding", *(np.zeros(0, np.int32) for _ in range(4)))
+_EMPTY = np.zeros(0, np.int32)
+_NOTHING = Row("padding", _EMPTY, _EMPTY, _EMPTY, _EMPTY)

@@ -130,7 +130,8 @@ class LinearizationObjective:
                 target_ratio=target_ratio,
                 devices=devices,
             )
-        self.examples, self.skipped, self.score = len(examples), skipped, score
+        self.examples, self.score = len(examples), score
+        self.skipped: Sequence[str] = skipped
         self.loss: Loss = sequence_loss(
             config, format_.rules.scored_ids, z_loss=z_loss, label_smoothing=label_smoothing
         )

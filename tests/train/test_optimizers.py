@@ -162,7 +162,8 @@ def groups_after(optimizer, gradients, steps=3):
             name: jax.tree.map(lambda x, g=g: np.full_like(x, g), params[name])
             for name, g in gradients.items()
         }
-        updates, state = optimizer.transform.update(grads, state, params)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts on it, as the step does
+            updates, state = optimizer.transform.update(grads, state, params)
         params = optax.apply_updates(params, updates)
     return params
 
