@@ -194,8 +194,10 @@ def _between(
         for w, part in enumerate(relations)
         for r in part
     }
-    kept = [(h, t, type_) for h, t, type_ in triples if None not in (h, t) and h != t]
-    return tuple(Relation(h, t, type_) for h, t, type_ in sorted(kept))
+    kept = sorted(
+        (h, t, type_) for h, t, type_ in triples if h is not None and t is not None and h != t
+    )
+    return tuple(Relation(*triple) for triple in kept)
 
 
 def _most_frequent(

@@ -159,7 +159,7 @@ class Section:
         self.number = {s: k for k, s in enumerate(self.spelling)}
         self.trie = trie = NumberTrie.build(self.spelling)
         # From its inner nodes numbers go on; where one ends there too, what follows must tell.
-        self.inner = (trie.child >= 0).any(axis=1)
+        self.inner = np.any(trie.child >= 0, axis=1)
         self.both = np.flatnonzero(self.inner & (trie.number >= 0))
         for node in self.both:
             if ((trie.child[node] >= 0) & (trie.child[0] >= 0)).any():
