@@ -301,4 +301,4 @@ def _in_memory(rows: Sequence[Row]) -> tf.data.Dataset:
             for name, value in row.items()
         }
 
-    return tf.data.Dataset.from_tensor_slices(ragged).map(dense)
+    return tf.data.Dataset.from_tensor_slices(ragged).map(dense)  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,7 @@
 """Text for the demonstration, free of rights: stories, lives and companies, all invented.
 
-Some are written by hand, others made by a generator of simple stories. All are dedicated to the public domain (CC0 1.0), see LICENSE-CC0 beside this file.
+Some are written by hand, others made by a generator of simple stories. All are dedicated to the
+public domain (CC0 1.0), see LICENSE-CC0 beside this file.
 """
 
 from __future__ import annotations
