@@ -19,6 +19,11 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a machine is, and how busy, decides no test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 NEEDS_T5X = tuple(pathlib.Path(__file__).parent / name for name in ("data", "gin", "t5x", "tasks"))
 

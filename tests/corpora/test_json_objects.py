@@ -11,9 +11,10 @@ from t5coref.corpora import json_objects
 from t5coref.corpora.json_objects import objects
 from t5coref.corpora.report import Report, Source
 
+NAMES = st.text('a"\\é😀', max_size=2)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 99) | st.text('a"\\\n[],{}é😀', max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner),
     max_leaves=6,
 )
 OBJECTS = st.lists(st.dictionaries(st.text("ab", max_size=2), VALUES, max_size=3), max_size=5)
