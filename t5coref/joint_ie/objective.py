@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grain
-import jax
 import numpy as np
 
 from t5coref import linearize
@@ -26,15 +24,11 @@ from t5coref.joint_ie.losses import TARGETS_PER_ROW, auxiliary_loss, heads_loss
 from t5coref.joint_ie.model import JointModel
 from t5coref.joint_ie.predict import JointPredictor
 from t5coref.linearize import Example
-from t5coref.nn.scan import scan_params, unscan_params
 from t5coref.predict import error_of
 from t5coref.train.batches import AlikeInLength, Batch, collator, fingerprint, name
 from t5coref.train.inputs import digest
 from t5coref.train.objective import Loss
-from t5coref.train.run_folder import start_of
-
-Evaluate = Callable[[Any], Mapping[str, float]]
-"""Parameters (not scanned) -> scores."""
+from t5coref.train.t5_objective import Evaluate, T5Objective
 
 STEP = 8
 """Mentions and relations of a batch are padded to multiples of this."""
@@ -81,7 +75,7 @@ def dev_scorer(
     return evaluate
 
 
-class JointObjective:
+class JointObjective(T5Objective[JointModel]):
     """The losses of the heads on annotated documents, or, where the model has a decoder, the loss
     of its linearization plus `w_aux` times those.
 
@@ -134,31 +128,21 @@ class JointObjective:
         devices: Sequence[Any] | None = None,
         evaluate: Evaluate | None = None,
     ):
-        config = dataclasses.replace(
-            model.config,
-            dtype=dtype or model.config.dtype,
-            dropout_rate=model.config.dropout_rate if dropout is None else dropout,
-            scan_layers=scan_layers,
-            remat=remat,
-        )
-        model = dataclasses.replace(
-            model, config=dataclasses.replace(config, scan_layers=False, remat=False)
-        )
+        super().__init__(model, dtype=dtype, dropout=dropout, scan_layers=scan_layers, remat=remat)
         if given_entities is None:
             given_entities = model.heads.coreference is None
         self.score = score or ("coref" if model.heads.relations is None else "re")
-        self._model, self._scanned, self._together = model, scan_layers, together
-        self._collate = None
+        self._together, self._collate = together, None
         heads: Any = model.heads  # hashable, which type checkers do not know of linen modules
         if model.format is None:
             self._rows, self._examples = _rows(model, train_set, max_length), ()
-            self.loss: Loss = heads_loss(config, heads)
+            self.loss: Loss = heads_loss(self.config, heads)
         else:
             self._rows, self._examples = _example_rows(model, train_set)
             rules = model.format.make(model.tokenizer).rules
             self._collate = collator(rules)
             self.loss = auxiliary_loss(
-                config,
+                self.config,
                 heads,
                 rules.scored_ids,
                 w_aux=w_aux,
@@ -170,42 +154,30 @@ class JointObjective:
                 "there is nothing to train on: expected at least one annotated document with text"
             )
         self.examples = len(self._rows)
-        self.skipped: Sequence[str] = ()
-        self.notes: Sequence[str] = _notes(self._rows, model)
+        self.notes = _notes(self._rows, model)
         self._sizes = _sizes(self._rows)
         if evaluate is None and dev_set:
             evaluate = dev_scorer(
-                model,
+                self.model,
                 dev_set,
                 train_set=train_set,
                 given_entities=given_entities,
                 batch_size=eval_batch_size,
                 devices=devices,
             )
-        self._evaluate = evaluate
-        self._settings = {
+        self.scores = evaluate
+        self.settings |= {
             "score": self.score,
             "given_entities": given_entities,
             "w_aux": w_aux if model.format else None,
             "z_loss": z_loss,
             "label_smoothing": label_smoothing,
-            "network": dataclasses.asdict(config),
             "max_length": max_length,
             "together": together,
             "train_set": digest(train_set),
             "examples": fingerprint(self._examples) if self._examples else None,
             "dev_set": digest(dev_set),
         }
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What a resumed run must share."""
-        start = start_of(self._model.params)
-        return {"model": self._model.card(), "settings": self._settings, "start": start}
-
-    def initial(self) -> Any:
-        """The model's parameters, scanned if so asked."""
-        return scan_params(self._model.params) if self._scanned else self._model.params
 
     def batches(self, rows: int, seed: int) -> grain.MapDataset[Batch]:
         """Documents of about one length each, padded to it."""
@@ -231,22 +203,9 @@ class JointObjective:
             length=length,
             mentions=mentions,
             relations=relations,
-            segmented=self._model.segment_length is not None,
+            segmented=self.model.segment_length is not None,
         )
         return Batch(features, tuple(row.name for row in rows), pieces)
-
-    @property
-    def evaluate(self) -> Evaluate | None:
-        """Predicts the dev documents."""
-        score = self._evaluate
-        return None if score is None else lambda params: score(self._plain(params))
-
-    def export(self, params: Any) -> JointModel:
-        """A model for `JointPredictor`."""
-        return dataclasses.replace(self._model, params=jax.device_get(self._plain(params)))
-
-    def _plain(self, params: Any) -> Any:
-        return unscan_params(params) if self._scanned else params
 
 
 def _rows(model: JointModel, documents: Sequence[Document], max_length: int) -> list[Row]:

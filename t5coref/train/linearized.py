@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grain
-import jax
 
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError
 from t5coref.core.metrics import Scorer
 from t5coref.core.relation_metrics import RelationScorer
 from t5coref.model import Format, Model
-from t5coref.nn.scan import scan_params, unscan_params
 from t5coref.predict import Predictor, error_of
 from t5coref.train.batches import Batch, batches, fingerprint, training_examples
 from t5coref.train.inputs import digest
@@ -23,11 +21,8 @@ from t5coref.train.listener import Listener, TrainResult
 from t5coref.train.loop import Devices, fit
 from t5coref.train.objective import Loss
 from t5coref.train.optimizers import OptimizerFactory, adamw
-from t5coref.train.run_folder import start_of
 from t5coref.train.step import sequence_loss
-
-Evaluate = Callable[[Mapping[str, Any]], Mapping[str, float]]
-"""Parameters (not scanned) -> scores, the one that decides among them."""
+from t5coref.train.t5_objective import Evaluate, T5Objective
 
 
 def dev_scorer(
@@ -72,7 +67,7 @@ def dev_scorer(
     return evaluate
 
 
-class LinearizationObjective:
+class LinearizationObjective(T5Objective[Model]):
     """The mean loss of the actions that a format writes for annotated documents.
 
     The arguments are those of `train`.
@@ -80,8 +75,6 @@ class LinearizationObjective:
     Raises:
       ConfigError: settings contradict each other or the documents.
     """
-
-    notes: Sequence[str] = ()
 
     def __init__(
         self,
@@ -111,19 +104,10 @@ class LinearizationObjective:
         if fixed_lengths and None in limits.values():
             raise ConfigError(f"fixed_lengths needs two lengths; expected numbers, got {limits}")
         examples, skipped = training_examples(format_, train_set, **limits, skip_long=skip_long)
-        config = dataclasses.replace(
-            model.config,
-            dtype=dtype or model.config.dtype,
-            dropout_rate=model.config.dropout_rate if dropout is None else dropout,
-            scan_layers=scan_layers,
-            remat=remat,
-        )
-        model = dataclasses.replace(
-            model, config=dataclasses.replace(config, scan_layers=False, remat=False)
-        )
+        super().__init__(model, dtype=dtype, dropout=dropout, scan_layers=scan_layers, remat=remat)
         if evaluate is None and dev_set:
             evaluate = dev_scorer(
-                model,
+                self.model,
                 dev_set,
                 remove_singletons=remove_singletons,
                 batch_size=eval_batch_size,
@@ -131,33 +115,21 @@ class LinearizationObjective:
                 devices=devices,
             )
         self.examples, self.score = len(examples), score
-        self.skipped: Sequence[str] = skipped
+        self.skipped, self.scores = skipped, evaluate
         self.loss: Loss = sequence_loss(
-            config, format_.rules.scored_ids, z_loss=z_loss, label_smoothing=label_smoothing
+            self.config, format_.rules.scored_ids, z_loss=z_loss, label_smoothing=label_smoothing
         )
-        self._model, self._scanned, self._evaluate = model, scan_layers, evaluate
         self._rules, self._rows = format_.rules, examples
         self._lengths = tuple(limits.values()) if fixed_lengths else (None, None)
-        self._settings = {
+        self.settings |= {
             "remove_singletons": remove_singletons,
             "target_ratio": target_ratio,
             "z_loss": z_loss,
             "label_smoothing": label_smoothing,
-            "network": dataclasses.asdict(config),
             "examples": fingerprint(examples),
             "dev_set": digest(dev_set),
             **({} if score == "conll" else {"score": score}),
         }
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What a resumed run must share."""
-        start = start_of(self._model.params)
-        return {"model": self._model.card(), "settings": self._settings, "start": start}
-
-    def initial(self) -> Any:
-        """The model's parameters, scanned if so asked."""
-        return scan_params(self._model.params) if self._scanned else self._model.params
 
     def batches(self, rows: int, seed: int) -> grain.MapDataset[Batch]:
         """Padded examples."""
@@ -165,19 +137,6 @@ class LinearizationObjective:
         return batches(
             self._rows, self._rules, rows, seed=seed, source_length=source, target_length=target
         )
-
-    @property
-    def evaluate(self) -> Evaluate | None:
-        """Decodes the dev documents."""
-        score = self._evaluate
-        return None if score is None else lambda params: score(self._plain(params))
-
-    def export(self, params: Any) -> Model:
-        """A model for `Predictor`."""
-        return dataclasses.replace(self._model, params=jax.device_get(self._plain(params)))
-
-    def _plain(self, params: Any) -> Any:
-        return unscan_params(params) if self._scanned else params
 
 
 def train(
