@@ -115,7 +115,8 @@ class LinearizationObjective(T5Objective[Model]):
                 devices=devices,
             )
         self.examples, self.score = len(examples), score
-        self.skipped, self.scores = skipped, evaluate
+        self.skipped: Sequence[str] = skipped
+        self.scores = evaluate
         self.loss: Loss = sequence_loss(
             self.config, format_.rules.scored_ids, z_loss=z_loss, label_smoothing=label_smoothing
         )
