@@ -30,6 +30,13 @@ CARD_FILE = "t5coref.json"
 HEADS_KEY = "joint_ie"
 """Of the cards of models with heads (`t5coref.joint_ie`), and of no others."""
 
+LOADERS = {
+    HEADS_KEY: "t5coref.joint_ie.JointModel.load",
+    "head": "t5coref.downstream.head_model.HeadModel.load",
+    "text": "t5coref.downstream.model.TextModel.load",
+}
+"""What loads models without a linearization, by the key that their cards have."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:
@@ -150,9 +157,10 @@ class Identity:
         """
         card = read_card(folder)
         if card["format"] is None:
+            loader = next((LOADERS[key] for key in LOADERS if key in card), "its own class")
             raise ConfigError(
-                f"{folder} is a model for joint entity and relation extraction, which writes no "
-                "sequences; load it with t5coref.joint_ie.JointModel.load"
+                f"{folder} is a model without a linearization, which writes no clusters; load it "
+                f"with {loader}"
             )
         format = Format(card["format"]["name"], card["format"]["options"])
         return cls(tokenizer_of(folder, card), format, card["dtype"])

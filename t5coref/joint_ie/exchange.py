@@ -13,9 +13,10 @@ from t5coref.checkpoints.orbax import open_arrays, state_folder
 from t5coref.checkpoints.shape import config_of
 from t5coref.checkpoints.zarr import unstacked
 from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.headed import HEADS
 from t5coref.joint_ie.composition import for_types
 from t5coref.joint_ie.inventory import inventory
-from t5coref.joint_ie.model import HEADS, JointModel, initial_heads
+from t5coref.joint_ie.model import JointModel, initial_heads
 from t5coref.nn.checkpoint import parameters
 from t5coref.nn.joint_ie import JointIE
 from t5coref.nn.weight_files import CheckpointError

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from t5coref.joint_ie.model import HEADS, encode
+from t5coref.headed import HEADS, encode
 from t5coref.nn.joint_ie import JointIE
 from t5coref.nn.losses import projected_loss
 from t5coref.nn.t5 import T5, T5Config, head_kernel

@@ -1,8 +1,6 @@
 """A T5 encoder, or a whole T5, with heads for entities and relations, and what belongs to them.
 
-FOLDER/model.safetensors, config.json   the T5, as transformers reads it
-FOLDER/heads.safetensors                the heads
-FOLDER/spiece.model, t5coref.json       the tokenizer, and the card that says what fits together
+Its folder is that of all models with heads, `t5coref.headed`.
 """
 
 from __future__ import annotations
@@ -15,27 +13,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import safetensors.numpy
-from flax.traverse_util import flatten_dict, unflatten_dict
 
+from t5coref import headed
 from t5coref import model as models
-from t5coref.checkpoints import load
-from t5coref.checkpoints.folders import appearing
-from t5coref.core.errors import ConfigError, MismatchError
-from t5coref.joint_ie.composition import build, describe, for_types
+from t5coref.core.errors import ConfigError
+from t5coref.headed import HEADS, apart, describe
+from t5coref.joint_ie.composition import build, for_types
 from t5coref.joint_ie.inventory import inventory
 from t5coref.model import CARD_FILE, HEADS_KEY, Format, Model
-from t5coref.nn.checkpoint import save_hf
 from t5coref.nn.joint_ie import JointIE
-from t5coref.nn.t5 import T5, T5Config
-from t5coref.nn.weight_files import CheckpointError
+from t5coref.nn.t5 import T5Config
 from t5coref.tokenizer import Tokenizer
-
-HEADS = "heads"
-"""Name of the heads among the parameters; the others are those of the T5."""
-
-HEADS_FILE = "heads.safetensors"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,14 +72,13 @@ class JointModel:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes a folder that `load` can read; it appears whole or not at all."""
-        t5, heads = _apart(self.params)
-        flat: Any = flatten_dict(heads, sep="/")
-        with appearing(pathlib.Path(folder), overwrite=True, foreign=lambda names: []) as fresh:
-            save_hf(fresh, self.config, t5)
-            tensors = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in flat.items()}
-            safetensors.numpy.save_file(tensors, fresh / HEADS_FILE)
-            self.tokenizer.save(fresh)
-            models.write_card(fresh, self.card())
+        headed.save_folder(
+            folder,
+            config=self.config,
+            params=self.params,
+            tokenizer=self.tokenizer,
+            card=self.card(),
+        )
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, dtype: str | None = None) -> JointModel:
@@ -112,25 +99,15 @@ class JointModel:
                 f"{CARD_FILE} with {HEADS_KEY!r} in it; train one, see docs/joint_ie.md"
             )
         card = models.read_card(place)
-        tokenizer = models.tokenizer_of(place, card)
-        try:
-            config, t5 = load(place, dtype=dtype or card["dtype"])
-        except CheckpointError as error:
-            raise MismatchError(f"{place}: {error}") from error
-        stored, found = card["weights"].get(HEADS_FILE), models.digest(place / HEADS_FILE)
-        if stored != found:
-            raise MismatchError(
-                f"{place}: {HEADS_FILE} is not the one that {CARD_FILE} was written with; restore "
-                "both from the same model"
-            )
+        config, params, tokenizer = headed.load_folder(place, card, dtype=dtype)
         described = card[HEADS_KEY]
         heads = build(described["heads"])
-        tensors = safetensors.numpy.load_file(place / HEADS_FILE)
-        _refuse_misfits(place, heads, config.emb_dim, tensors)
+        wanted = jax.eval_shape(lambda key: _init(heads, config.emb_dim, key), jax.random.key(0))
+        headed.refuse_misfits(place, wanted, params)
         format = card["format"] and Format(card["format"]["name"], card["format"]["options"])
         return cls(
             config,
-            {**t5, HEADS: unflatten_dict(tensors, sep="/")},
+            params,
             tokenizer,
             heads,
             tuple(described["relations"]),
@@ -147,7 +124,7 @@ class JointModel:
         """
         if self.format is None:
             raise ConfigError("the model is an encoder with heads; it has learned no linearization")
-        return Model(self.config, _apart(self.params)[0], self.tokenizer, self.format)
+        return Model(self.config, apart(self.params)[0], self.tokenizer, self.format)
 
 
 def joint_model(
@@ -180,12 +157,9 @@ def joint_model(
         )
     names = inventory(relations)
     heads = for_types(heads, len(names))
-    params = dict(base.params)
-    config, tokenizer = base.config, base.tokenizer
+    config, params, tokenizer = base.config, dict(base.params), base.tokenizer
     if not decoder:
-        del params["decoder"]
-        config = dataclasses.replace(config, num_decoder_layers=0)
-        tokenizer = Tokenizer(tokenizer.model, ()).with_word_rule(tokenizer.word_rule)
+        config, params, tokenizer = headed.without_decoder(base)
     params[HEADS] = initial_heads(heads, config.emb_dim, seed)
     return JointModel(
         config,
@@ -204,17 +178,6 @@ def initial_heads(heads: JointIE, width: int, seed: int) -> Mapping[str, Any]:
     return jax.device_get(jax.jit(lambda key: _init(heads, width, key))(jax.random.key(seed)))
 
 
-def encode(config: T5Config, params: Any, features: Mapping[str, jax.Array], **options: Any):
-    """The encoder's states `[B, T, d]` of a batch, each segment on its own."""
-    return T5(config).apply(
-        {"params": params},
-        features["encoder_input_tokens"],
-        features.get("encoder_segment_ids"),
-        method="encode",
-        **options,
-    )
-
-
 def _init(heads: JointIE, width: int, key: jax.Array) -> Any:
     length = 64  # any will do: no parameter depends on it
 
@@ -227,22 +190,3 @@ def _init(heads: JointIE, width: int, key: jax.Array) -> Any:
     features |= {f"relation_{name}": zeros(1) for name in ("head", "tail", "type")}
     states = zeros(length, width, dtype=jnp.float32)
     return heads.init(key, states, features, deterministic=True)["params"]
-
-
-def _apart(params: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    return {name: tree for name, tree in params.items() if name != HEADS}, params[HEADS]
-
-
-def _refuse_misfits(
-    place: pathlib.Path, heads: JointIE, width: int, tensors: Mapping[str, np.ndarray]
-) -> None:
-    made = jax.eval_shape(lambda key: _init(heads, width, key), jax.random.key(0))
-    leaves: Any = flatten_dict(made, sep="/")
-    wanted = {name: leaf.shape for name, leaf in leaves.items()}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    if wanted != found:
-        differing = sorted(n for n in wanted.keys() | found if wanted.get(n) != found.get(n))
-        raise MismatchError(
-            f"{place}: {HEADS_FILE} does not fit the heads of {CARD_FILE}: {differing[:4]}; "
-            "restore both from the same model"
-        )

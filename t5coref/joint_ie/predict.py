@@ -17,8 +17,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5coref.core.document import Annotation, Document, Relation, Span
 from t5coref.core.errors import ConfigError, DocumentError, T5CorefError
+from t5coref.headed import HEADS, encode
 from t5coref.joint_ie.features import Row, batch, length_bucket, read, with_entities
-from t5coref.joint_ie.model import HEADS, JointModel, encode
+from t5coref.joint_ie.model import JointModel
 from t5coref.nn.joint_ie import JointIE, Prediction
 from t5coref.nn.t5 import T5Config
 from t5coref.predict import Extractor, failed

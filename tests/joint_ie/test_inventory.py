@@ -7,7 +7,8 @@ import json
 import pytest
 
 from t5coref.core.errors import ConfigError, FormatError, MismatchError
-from t5coref.joint_ie.composition import build, describe
+from t5coref.headed import describe
+from t5coref.joint_ie.composition import build
 from t5coref.joint_ie.inventory import inventory, relations_in_file, relations_of
 
 

@@ -61,7 +61,7 @@ def test_the_encoder_is_one_of_transformers(folder, make_model):
     """`model.safetensors` has the encoder alone, and T5EncoderModel computes the same states."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from t5coref.joint_ie.model import encode
+    from t5coref.headed import encode
 
     assert not any(name.startswith("decoder") for name in load_file(folder / "model.safetensors"))
     model = make_model("gc")

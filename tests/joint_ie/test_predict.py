@@ -11,10 +11,10 @@ import pytest
 from t5coref.core.document import Annotation, Document, Relation
 from t5coref.core.errors import ConfigError
 from t5coref.corpora import jsonl
+from t5coref.headed import encode
 from t5coref.jobs import run
 from t5coref.joint_ie import JointPredictor, PipelinePredictor
 from t5coref.joint_ie.features import read
-from t5coref.joint_ie.model import encode
 from t5coref.predict import Predictor, error_of
 
 ONE = {"devices": jax.devices()[:1]}

@@ -26,16 +26,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decode": {"core"},
     "published": {"core", "linearize", "tokenizer", "nn"},
     "model": {"_version", "checkpoints", "core", "linearize", "tokenizer", "nn", "published"},
+    "headed": {"checkpoints", "core", "model", "nn", "tokenizer"},
     "convert": {"checkpoints", "core", "linearize", "model", "nn", "published", "tokenizer"},
-    "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model"},
+    "rounds": {"core", "nn"},
+    "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model", "rounds"},
     "jobs": {"core", "corpora", "predict"},
-    "data": {"_version", "core", "corpora", "joint_ie", "linearize", "tokenizer"},
+    "data": {
+        "_version", "core", "corpora", "downstream", "joint_ie", "linearize", "tokenizer",
+    },
     "train": {
         "core", "corpora", "demo", "linearize", "tokenizer", "nn", "decode", "model", "predict",
     },
     "joint_ie": {
-        "checkpoints", "core", "linearize", "model", "nn", "predict", "tokenizer", "train",
+        "checkpoints", "core", "headed", "linearize", "model", "nn", "predict", "rounds",
+        "tokenizer", "train",
     },
+    "downstream": {
+        "checkpoints", "core", "corpora", "headed", "model", "nn", "predict", "tokenizer", "train",
+    },
+    "mrp": {"_version", "core", "corpora", "jobs", "tokenizer"},
     "t5x_adapter": {"core", "data", "decode", "nn", "train"},
     "t5x_joint_ie": {"core", "data", "joint_ie", "nn", "t5x_adapter"},
     "plan": {"core", "linearize", "tokenizer", "nn", "decode", "predict", "train"},
