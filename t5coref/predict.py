@@ -6,7 +6,6 @@ B rows, S source pieces, T steps.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, T5CorefError
@@ -29,6 +28,7 @@ from t5coref.linearize import Answer, Turn
 from t5coref.model import Model
 from t5coref.nn.partition import DATA, DECODING_RULES, MODEL, AbstractParameters, Layout
 from t5coref.nn.t5 import T5, for_decoding
+from t5coref.rounds import RoundPredictor
 
 SHORTEST = 64
 """Sources are padded to at least this many pieces."""
@@ -128,7 +128,7 @@ class Extractor(Protocol):
         ...
 
 
-class Predictor:
+class Predictor(RoundPredictor[Model]):
     """Predicts clusters for streams of documents, many at a time.
 
     Documents are taken in rounds; the turns that the documents of a round ask for are sorted by
@@ -163,14 +163,6 @@ class Predictor:
                 f"batch_size {batch_size}, round_size {round_size}, target_ratio {target_ratio}; "
                 "expected at least 1 each"
             )
-        self.model = model
-        self.linearization = model.format.make(model.tokenizer)
-        self.batch_size = batch_size
-        self.target_ratio = target_ratio
-        self.round_size = round_size
-        self.search = search
-        # Decoding copies a scanned cache at each step: decode layer by layer.
-        self._network = T5(replace(model.config, scan_layers=False, remat=False))
         devices = list(jax.local_devices() if devices is None else devices)
         if model_parallel < 1 or len(devices) % model_parallel:
             raise ConfigError(
@@ -179,7 +171,13 @@ class Predictor:
             )
         copies = math.gcd(batch_size, len(devices) // model_parallel)
         places = np.asarray(devices[: copies * model_parallel]).reshape(copies, model_parallel)
-        self._mesh = Mesh(places, (DATA, MODEL))
+        mesh = Mesh(places, (DATA, MODEL))
+        super().__init__(model, batch_size=batch_size, round_size=round_size, mesh=mesh)
+        self.linearization = model.format.make(model.tokenizer)
+        self.target_ratio = target_ratio
+        self.search = search
+        # Decoding copies a scanned cache at each step: decode layer by layer.
+        self._network = T5(replace(model.config, scan_layers=False, remat=False))
         if model_parallel == 1:
             self._layout, self._decode_batch = None, decode_batch
         else:
@@ -187,7 +185,6 @@ class Predictor:
             self._decode_batch = _divided(self._layout)
         self._tables = self._everywhere(Tables.of(self.linearization.rules))
         self.memory = None
-        self._params: Any = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -213,28 +210,6 @@ class Predictor:
     @memory.setter
     def memory(self, learned: np.ndarray | None) -> None:
         self._memory = self._everywhere(draft.empty() if learned is None else learned)
-
-    def predict(
-        self, documents: Iterable[Document], params: Mapping[str, Any] | None = None
-    ) -> Iterator[Document]:
-        """Yields each document with its predicted annotation, in order.
-
-        A document that cannot be predicted comes back without clusters, and `extra["error"]` says
-        why; the others are not affected.
-
-        Args:
-          documents: read as they are needed.
-          params: other weights than the model's, for evaluation during training.
-        """
-        if params is None:
-            if self._params is None:
-                self._params = self._placed(self.model.params)
-            placed = self._params
-        else:
-            placed = self._placed(params)
-        stream = iter(documents)
-        while batch := list(itertools.islice(stream, self.round_size)):
-            yield from self._round(batch, placed)
 
     def _round(self, documents: Sequence[Document], params: Any) -> Iterator[Document]:
         results: list[Document | None] = [None] * len(documents)
@@ -267,22 +242,15 @@ class Predictor:
 
     def _answer(self, turns: Sequence[Turn], params: Any) -> list[Answer]:
         """The model's actions for turns of any lengths, in order."""
-        by_width: dict[int, list[int]] = {}
-        for i, turn in enumerate(turns):
-            by_width.setdefault(padded_length(len(turn.source)), []).append(i)
         answers: list[Answer | None] = [None] * len(turns)
-        for width, members in sorted(by_width.items()):
-            for start in range(0, len(members), self.batch_size):
-                rows = members[start : start + self.batch_size]
-                for i, answer in zip(rows, self._decode([turns[i] for i in rows], width, params),
-                                     strict=True):  # fmt: skip
-                    answers[i] = answer
+        for width, rows in self._batches([padded_length(len(turn.source)) for turn in turns]):
+            found = self._decode([turns[i] for i in rows], width, params)
+            for i, answer in zip(rows, found, strict=True):
+                answers[i] = answer
         return [a for a in answers if a is not None]
 
     def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Answer]:
-        copies = self._mesh.shape[DATA]
-        needed = 1 << (len(turns) - 1).bit_length()
-        rows = min(self.batch_size, math.ceil(needed / copies) * copies)
+        rows = self._padded_rows(len(turns))
         budget = math.ceil(self.target_ratio * width)
         # What is forced must leave room for the rest of the source; where it would not, it comes
         # on top, in a length that other batches share.
@@ -296,8 +264,7 @@ class Predictor:
         for row, turn in enumerate(turns):
             sources[row, : len(turn.source)] = turn.source
             forced[row, : len(turn.forced)] = turn.forced
-        by_row = NamedSharding(self._mesh, PartitionSpec(DATA))
-        batch = Rows(*(jax.device_put(x, by_row) for x in (sources, budgets, forced)))
+        batch = self._by_row(Rows(sources, budgets, forced))
         found, self._memory = self._decode_batch(
             self._network,
             params,
@@ -329,9 +296,6 @@ class Predictor:
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), prepared)
         axes = AbstractParameters(shapes, {**abstract.axes, **turned})
         return jax.device_put(prepared, self._layout.parameters(axes))
-
-    def _everywhere(self, tree: Any) -> Any:
-        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
 
 
 def _divided(layout: Layout) -> Any:

@@ -6,14 +6,13 @@ B rows, T pieces, N candidates, G given mentions.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from t5coref.core.document import Annotation, Document, Relation, Span
 from t5coref.core.errors import ConfigError, DocumentError, T5CorefError
@@ -21,8 +20,10 @@ from t5coref.headed import HEADS, encode
 from t5coref.joint_ie.features import Row, batch, length_bucket, read, with_entities
 from t5coref.joint_ie.model import JointModel
 from t5coref.nn.joint_ie import JointIE, Prediction
+from t5coref.nn.partition import DATA
 from t5coref.nn.t5 import T5Config
 from t5coref.predict import Extractor, failed
+from t5coref.rounds import RoundPredictor, rounds
 
 MENTIONS_STEP = 16
 """Given mentions are padded to a multiple of this."""
@@ -59,7 +60,7 @@ def predict_batch(
     return found
 
 
-class JointPredictor:
+class JointPredictor(RoundPredictor[JointModel]):
     """Predicts clusters and relations for streams of documents, many at a time.
 
     Each document is read whole. The documents of a round are sorted by padded length and computed
@@ -107,13 +108,11 @@ class JointPredictor:
                 f"the model ({model.setting}) finds no relations; expected one that does for given "
                 "entities"
             )
-        self.model = model
-        self.batch_size, self.round_size = batch_size, round_size
-        self._longest, self._given = longest, given
         devices = list(jax.local_devices() if devices is None else devices)
         copies = math.gcd(batch_size, len(devices))
-        self._mesh = Mesh(np.asarray(devices[:copies]), ("data",))
-        self._params: Any = None
+        mesh = Mesh(np.asarray(devices[:copies]), (DATA,))
+        super().__init__(model, batch_size=batch_size, round_size=round_size, mesh=mesh)
+        self._longest, self._given = longest, given
         self.memory: Any = None  # nothing is learned from one document to the next
 
     @property
@@ -127,31 +126,10 @@ class JointPredictor:
             "round_size": self.round_size,
         }
 
-    def predict(
-        self, documents: Iterable[Document], params: Mapping[str, Any] | None = None
-    ) -> Iterator[Document]:
-        """Yields each document with its predicted annotation, in order.
-
-        A document that cannot be predicted comes back without clusters, and `extra["error"]` says
-        why; the others are not affected.
-
-        Args:
-          documents: read as they are needed.
-          params: other weights than the model's, for evaluation during training.
-        """
-        if params is None:
-            if self._params is None:
-                self._params = self._everywhere(self.model.params)
-            placed = self._params
-        else:
-            placed = self._everywhere(params)
-        stream = iter(documents)
-        while taken := list(itertools.islice(stream, self.round_size)):
-            yield from self._round(taken, placed)
-
     def _round(self, documents: Sequence[Document], params: Any) -> Iterator[Document]:
         results: list[Document | None] = [None] * len(documents)
-        by_length: dict[int, list[tuple[int, Row]]] = {}
+        numbers: list[int] = []
+        rows: list[Row] = []
         for i, document in enumerate(documents):
             try:
                 row = self._row(document)
@@ -159,16 +137,15 @@ class JointPredictor:
                 results[i] = failed(document, error)
                 continue
             if document.words:
-                by_length.setdefault(length_bucket(len(row)), []).append((i, row))
+                numbers.append(i)
+                rows.append(row)
             else:
                 results[i] = document.with_annotation(Annotation())
-        for length, members in sorted(by_length.items()):
-            for start in range(0, len(members), self.batch_size):
-                numbers, rows = zip(*members[start : start + self.batch_size], strict=True)
-                found = self._compute(rows, length, params)
-                for k, (i, row) in enumerate(zip(numbers, rows, strict=True)):
-                    one = Prediction(*(x[k] for x in found))
-                    results[i] = self._annotated(documents[i], row, one)
+        for length, members in self._batches([length_bucket(len(row)) for row in rows]):
+            found = self._compute([rows[k] for k in members], length, params)
+            for place, k in enumerate(members):
+                one = Prediction(*(x[place] for x in found))
+                results[numbers[k]] = self._annotated(documents[numbers[k]], rows[k], one)
         for result in results:
             assert result is not None
             yield result
@@ -183,9 +160,7 @@ class JointPredictor:
         return with_entities(row, document) if self._given else row
 
     def _compute(self, rows: Sequence[Row], length: int, params: Any) -> Prediction:
-        copies = self._mesh.size
-        needed = 1 << (len(rows) - 1).bit_length()
-        size = min(self.batch_size, math.ceil(needed / copies) * copies)
+        size = self._padded_rows(len(rows))
         most = max(len(row.mentions) for row in rows)
         features = batch(
             [*rows, *[_NOTHING] * (size - len(rows))],
@@ -194,12 +169,11 @@ class JointPredictor:
             relations=1,
             segmented=self.model.segment_length is not None,
         )
-        by_row = NamedSharding(self._mesh, PartitionSpec("data"))
         found = predict_batch(
             self.model.config,
             self.model.heads,
             params,
-            jax.device_put(features, by_row),
+            self._by_row(features),
             given=self._given,
         )
         arrays: Any = [np.asarray(x) for x in found]
@@ -229,9 +203,6 @@ class JointPredictor:
             if head in place_of and tail in place_of
         )
         return document.with_annotation(Annotation(kept, relations, types=types))
-
-    def _everywhere(self, tree: Any) -> Any:
-        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
 
 
 class PipelinePredictor:
@@ -266,8 +237,7 @@ class PipelinePredictor:
 
     def predict(self, documents: Iterable[Document]) -> Iterator[Document]:
         """Yields each document with its predicted annotation, in order; see `JointPredictor`."""
-        stream = iter(documents)
-        while taken := list(itertools.islice(stream, self.round_size)):
+        for taken in rounds(documents, self.round_size):
             found = list(self._clusters.predict(taken))
             yield from self._relations.predict(found)
 

@@ -1,0 +1,103 @@
+"""What predictors have in common: documents in rounds, what they ask for in batches."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from t5coref.core.document import Document
+from t5coref.nn.partition import DATA
+
+
+class Weights(Protocol):
+    """A model, as far as it has parameters."""
+
+    @property
+    def params(self) -> Any:
+        """Of the network."""
+        ...
+
+
+W = TypeVar("W", bound=Weights)
+
+
+class RoundPredictor(ABC, Generic[W]):
+    """Base of predictors that take documents in rounds, and compute rows of one padded length.
+
+    Args:
+      model: whose parameters are used where no others are given.
+      batch_size: rows computed at once at most.
+      round_size: documents taken at once.
+      mesh: the devices; its axis `data` divides `batch_size`, and each batch among them.
+    """
+
+    def __init__(self, model: W, *, batch_size: int, round_size: int, mesh: Mesh):
+        self.model: W = model
+        self.batch_size, self.round_size = batch_size, round_size
+        self._mesh = mesh
+        self._params: Any = None
+
+    def predict(
+        self, documents: Iterable[Document], params: Mapping[str, Any] | None = None
+    ) -> Iterator[Document]:
+        """Yields each document with its predicted annotation, in order.
+
+        A document that cannot be predicted comes back without clusters, and `extra["error"]` says
+        why; the others are not affected.
+
+        Args:
+          documents: read as they are needed.
+          params: other weights than the model's, for evaluation during training.
+        """
+        if params is None:
+            if self._params is None:
+                self._params = self._placed(self.model.params)
+            placed = self._params
+        else:
+            placed = self._placed(params)
+        for taken in rounds(documents, self.round_size):
+            yield from self._round(taken, placed)
+
+    @abstractmethod
+    def _round(self, documents: Sequence[Document], params: Any) -> Iterator[Document]:
+        """The documents of a round, with placed parameters."""
+
+    def _placed(self, params: Any) -> Any:
+        """The parameters where and as they are computed with."""
+        return self._everywhere(params)
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+        """Rows by their padded lengths: a length, and which rows make up a batch of it."""
+        by_length: dict[int, list[int]] = {}
+        for row, length in enumerate(lengths):
+            by_length.setdefault(length, []).append(row)
+        for length, rows in sorted(by_length.items()):
+            for start in range(0, len(rows), self.batch_size):
+                yield length, rows[start : start + self.batch_size]
+
+    def _padded_rows(self, rows: int) -> int:
+        """The rows that a batch is filled up to: few sizes, so few programs are compiled."""
+        copies = self._mesh.shape[DATA]
+        needed = 1 << (rows - 1).bit_length()
+        return min(self.batch_size, math.ceil(needed / copies) * copies)
+
+    def _by_row(self, tree: Any) -> Any:
+        """Arrays whose first axis is the rows, divided among the devices."""
+        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec(DATA)))
+
+    def _everywhere(self, tree: Any) -> Any:
+        """Arrays that every device holds whole."""
+        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
+
+
+def rounds(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    """Documents in lists of `size`, the last one shorter; read as they are needed."""
+    stream = iter(documents)
+    while taken := list(itertools.islice(stream, size)):
+        yield taken
