@@ -9,7 +9,7 @@ from t5coref.linearize import FORMATS
 from t5coref.linearize.partial import Partial
 
 NAMES = [n for n in sorted(FORMATS) if n not in ("relation-ids", "relation-text")]
-"""Those that write clusters; what the others keep is in `tests/linearize/test_relations.py`."""
+"""Those that write clusters; for the others see `tests/linearize/test_relation_round_trips.py`."""
 PARTIAL = [name for name in NAMES if issubclass(FORMATS[name], Partial)]
 WHOLE = [name for name in NAMES if name not in PARTIAL]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,17 +10,10 @@ import numpy as np
 from t5coref.core.document import Annotation, Relation
 from t5coref.core.rules import DONE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
-from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
+from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.mentions import Mention
 from t5coref.linearize.reading import Reading
-from t5coref.linearize.relations import (
-    EntityTypes,
-    RelationTypes,
-    Section,
-    options_of,
-    relation_symbols,
-    type_symbols,
-)
+from t5coref.linearize.relations import RelationFormat, RelationTypes, Section
 from t5coref.linearize.windowed import Windowed, Written
 
 
@@ -40,40 +33,13 @@ class Part(NamedTuple):
     at_least: np.ndarray
 
 
-class Related(Windowed):
+class Related(RelationFormat, Windowed):
     """Clusters, then relations; a format of clusters alone comes behind this class.
-
-    There is one constraint, the strict one: no checkpoints are published.
 
     Args:
       tokenizer: with the format's symbols.
-      relations: the names of the relation types, in the order in which relations are written.
-      entity_types: of clusters; empty = mentions are written without types.
-      **options: those of `Windowed`.
-
-    Raises:
-      ConfigError: see `Windows`; or names that are no list of different strings.
+      **options: those of `RelationFormat` and of `Windowed`.
     """
-
-    def __init__(
-        self,
-        tokenizer: PieceEncoder,
-        *,
-        relations: Sequence[str] = (),
-        entity_types: Sequence[str] = (),
-        **options: Any,
-    ):
-        given = {"relations": relations, "entity_types": entity_types}
-        self.relations, self.entity_types = options_of(given)
-        self.symbols = self.symbols_with(given)
-        self.kinds = EntityTypes(tokenizer, self.entity_types)
-        super().__init__(tokenizer, **options)
-
-    @classmethod
-    def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """See `Windows.symbols_with`."""
-        relations, types = options_of(options)
-        return (*cls.symbols, *(type_symbols(types) if types else ()), *relation_symbols(relations))
 
     def types_behind(self, ids: Sequence[int]) -> range:
         """The actions of entity types; they follow those of the document's part."""

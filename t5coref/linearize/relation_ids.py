@@ -8,9 +8,9 @@ annotation, gold or predicted; they come back as they are.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +21,8 @@ from t5coref.core.segment import INSERTED, Pieces, windows
 from t5coref.core.symbols import Inventory
 from t5coref.core.triples import Triple
 from t5coref.linearize import mentions as m
-from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
-from t5coref.linearize.relations import (
-    START,
-    EntityTypes,
-    RelationTypes,
-    Section,
-    options_of,
-    relation_symbols,
-    type_symbols,
-)
-from t5coref.linearize.windowed import Windows
+from t5coref.linearize.base import Actions, Answer, Turn
+from t5coref.linearize.relations import START, RelationFormat, RelationTypes, Section
 
 LIMIT = 500
 OPENINGS = tuple(f"<m{k}>" for k in range(LIMIT))
@@ -53,43 +44,16 @@ class Marked(NamedTuple):
     clusters: list[int]
 
 
-class RelationIds(Windows):
+class RelationIds(RelationFormat):
     """Relations between clusters that are known; these are marked in the source.
-
-    There is one constraint, the strict one: no checkpoints are published.
 
     Args:
       tokenizer: with the format's symbols.
-      relations: the names of the relation types, in the order in which relations are written.
-      entity_types: of clusters; empty = the marks say none.
-      **options: those of `Windows`.
-
-    Raises:
-      ConfigError: see `Windows`; or names that are no list of different strings.
+      **options: those of `RelationFormat`; without `entity_types` the marks say none.
     """
 
     name = "relation-ids"
     symbols = ("<speaker>", "</speaker>", CLOSING, START, *OPENINGS)
-
-    def __init__(
-        self,
-        tokenizer: PieceEncoder,
-        *,
-        relations: Sequence[str] = (),
-        entity_types: Sequence[str] = (),
-        **options: Any,
-    ):
-        given = {"relations": relations, "entity_types": entity_types}
-        self.relations, self.entity_types = options_of(given)
-        self.symbols = self.symbols_with(given)
-        self.kinds = EntityTypes(tokenizer, self.entity_types)
-        super().__init__(tokenizer, **options)
-
-    @classmethod
-    def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """See `Windows.symbols_with`."""
-        relations, types = options_of(options)
-        return (*cls.symbols, *(type_symbols(types) if types else ()), *relation_symbols(relations))
 
     def make_rules(self) -> Rules:
         """See `Windows.make_rules`."""

@@ -11,24 +11,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from t5coref.core.document import Annotation, Confidence, Relation, Span
 from t5coref.core.rules import DONE, NUMBER, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
-from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
+from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.mentions import Mention, in_window
 from t5coref.linearize.reading import Found, Reading, in_words, tokens
-from t5coref.linearize.relations import (
-    EntityTypes,
-    RelationTypes,
-    options_of,
-    relation_symbols,
-    type_symbols,
-)
+from t5coref.linearize.relations import RelationFormat, RelationTypes, type_symbols
 from t5coref.linearize.windowed import Windowed, Written
 
 JOIN = "<;>"
@@ -56,49 +50,24 @@ class Entity(NamedTuple):
     sure: tuple[Confidence, ...]
 
 
-class RelationText(Windowed):
+class RelationText(RelationFormat, Windowed):
     """Relations as the texts of their clusters' mentions; nothing else is written.
 
-    There is one constraint, the strict one: texts are stretches of the source, and outputs end. No
-    checkpoints of T5 are published.
+    Texts are stretches of the source, and outputs end.
 
     Args:
       tokenizer: with the format's symbols.
-      relations: the names of the relation types.
-      entity_types: of clusters; those without one have `<type>`.
-      **options: those of `Windowed`; with `carry` windows have nothing to begin with.
-
-    Raises:
-      ConfigError: see `Windows`; or names that are no list of different strings.
+      **options: those of `RelationFormat` and of `Windowed`; clusters without an entity type have
+        `<type>`, and with `carry` windows have nothing to begin with.
     """
 
     name = "relation-text"
     symbols = ("<speaker>", "</speaker>", JOIN, *type_symbols(()))
 
-    def __init__(
-        self,
-        tokenizer: PieceEncoder,
-        *,
-        relations: Sequence[str] = (),
-        entity_types: Sequence[str] = (),
-        **options: Any,
-    ):
-        given = {"relations": relations, "entity_types": entity_types}
-        self.relations, self.entity_types = options_of(given)
-        self.symbols = self.symbols_with(given)
-        self.kinds = EntityTypes(tokenizer, self.entity_types, always=True)
-        self.types = RelationTypes(tokenizer, self.relations)
-        super().__init__(tokenizer, **options)
-
-    @classmethod
-    def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """See `Windows.symbols_with`."""
-        relations, types = options_of(options)
-        return (*cls.symbols, *type_symbols(types)[1:], *relation_symbols(relations))
-
     def make_rules(self) -> Rules:
         """See `Windows.make_rules`."""
         self.join, end = self.tokenizer.symbol(JOIN), self.tokenizer.eos_id
+        self.types = RelationTypes(self.tokenizer, self.relations)
         kinds, relations = list(self.kinds.named), self.types.tokens
         ids = (PIECE, self.join, end, *kinds, *relations)
         typed = range(FIRST, FIRST + len(kinds))

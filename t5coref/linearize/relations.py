@@ -18,6 +18,7 @@ from t5coref.core.rules import HEAD, MENTION, TAIL, Cell, Guard
 from t5coref.core.symbols import NumberTrie
 from t5coref.core.triples import Triple
 from t5coref.linearize.base import PieceEncoder
+from t5coref.linearize.windowed import Windows
 
 START = "<rel>"
 UNTYPED = "<type>"
@@ -283,11 +284,54 @@ class Section:
         return rest
 
 
-def options_of(options: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+class RelationFormat(Windows):
+    """A format with the options `relations` and `entity_types`; one without them comes behind it.
+
+    There is one constraint, the strict one: no checkpoints are published.
+
+    Args:
+      tokenizer: with the format's symbols.
+      relations: the names of the relation types, in the order in which relations are written.
+      entity_types: of clusters; empty = no types are written, except where `<type>` is a symbol of
+        the format in any case: then that one.
+      **options: those of `Windows`.
+
+    Raises:
+      ConfigError: see `Windows`; or names that are no list of different strings.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PieceEncoder,
+        *,
+        relations: Sequence[str] = (),
+        entity_types: Sequence[str] = (),
+        **options: Any,
+    ):
+        given = {"relations": relations, "entity_types": entity_types}
+        self.relations, self.entity_types = _options(given)
+        always = UNTYPED in self.symbols
+        self.symbols = self.symbols_with(given)
+        self.kinds = EntityTypes(tokenizer, self.entity_types, always=always)
+        super().__init__(tokenizer, **options)
+
+    @classmethod
+    def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """See `Windows.symbols_with`."""
+        relations, types = _options(options)
+        kinds = type_symbols(types) if types else ()
+        return (
+            *cls.symbols,
+            *(s for s in kinds if s not in cls.symbols),
+            *relation_symbols(relations),
+        )
+
+
+def _options(given: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The relation names and entity types among the options of a format."""
     return (
-        names("relations", options.get("relations", ())),
-        names("entity_types", options.get("entity_types", ())),
+        names("relations", given.get("relations", ())),
+        names("entity_types", given.get("entity_types", ())),
     )
 
 
