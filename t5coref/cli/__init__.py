@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "score": "score",
     "view": "view",
+    "cloze": "cloze",
     "train": "train",
     "t5x": "t5x",
     "linearize": "linearize",
