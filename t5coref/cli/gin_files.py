@@ -49,6 +49,19 @@ CONSTRUCTORS = {
     "MentionRelations": "t5coref.nn.joint_ie",
     "GraphPropagation": "t5coref.nn.joint_ie",
     "GraphCompatibility": "t5coref.nn.joint_ie",
+    "MRPObjective": "t5coref.mrp.objective",
+    "mrp_rows": "t5coref.mrp.objective",
+    "SentinelSpan": "t5coref.mrp.masking",
+    "Inplace": "t5coref.mrp.masking",
+    "MRPHead": "t5coref.nn.mrp",
+    "joint_form": "t5coref.nn.mrp",
+    "factored_form": "t5coref.nn.mrp",
+    "all_real_candidates": "t5coref.nn.mrp",
+    "code_candidates": "t5coref.nn.mrp",
+    "context_candidates": "t5coref.nn.mrp",
+    "words_norm": "t5coref.nn.mrp",
+    "rows_norm": "t5coref.nn.mrp",
+    "sum_norm": "t5coref.nn.mrp",
 }
 """What gin files may bind arguments of: name -> the module that has it."""
 

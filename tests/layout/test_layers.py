@@ -44,7 +44,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "downstream": {
         "checkpoints", "core", "corpora", "headed", "model", "nn", "predict", "tokenizer", "train",
     },
-    "mrp": {"_version", "core", "corpora", "jobs", "tokenizer"},
+    "mrp": {
+        "_version", "core", "corpora", "downstream", "jobs", "model", "nn", "tokenizer", "train",
+    },
     "t5x_adapter": {"core", "data", "decode", "nn", "train"},
     "t5x_joint_ie": {"core", "data", "joint_ie", "nn", "t5x_adapter"},
     "plan": {"core", "linearize", "tokenizer", "nn", "decode", "predict", "train"},
