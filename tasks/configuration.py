@@ -46,3 +46,26 @@ def every_format(
             files=files,
             settings=settings,
         )
+
+
+def every_relation_format(
+    name: str,
+    *,
+    corpus: str,
+    files: Mapping[str, Files | str | Sequence[str]],
+    entity_types: Sequence[str],
+    relations: str | None = None,
+) -> None:
+    """One task for each linearization with relations; their types are named in a file, or those of
+    the training documents.
+    """
+    for linearization in RELATIONS:
+        coref_task(
+            task_name(name, linearization),
+            linearization=linearization,
+            corpus=corpus,
+            files=files,
+            options={"entity_types": tuple(entity_types)},
+            relations=relations,
+            settings=settings,
+        )

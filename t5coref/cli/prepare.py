@@ -171,7 +171,7 @@ def _of_arguments(args: argparse.Namespace) -> _Wanted:
 
 
 def _of_task(args: argparse.Namespace) -> _Wanted:
-    from t5coref.data.settings import settings
+    from t5coref.data.settings import Settings, settings
 
     for given, name in (
         (args.corpus, "--corpus"),
@@ -193,7 +193,7 @@ def _of_task(args: argparse.Namespace) -> _Wanted:
     return _Wanted(
         recipe.corpus,
         recipe.linearization,
-        {**recipe.options, **options},
+        recipe.options_with(Settings(data=root, options=options)),
         recipe.word_rule,
         splits,
         root,

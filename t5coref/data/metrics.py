@@ -11,8 +11,9 @@ from flax import struct
 
 from t5coref.core.errors import MismatchError
 from t5coref.core.metrics import Scorer
+from t5coref.core.relation_metrics import RelationScorer
 from t5coref.data.rows import document_of
-from t5coref.linearize import Linearization, replay
+from t5coref.linearize import RELATIONS, Linearization, replay
 
 METRICS = ("muc", "b3", "ceafe", "lea", "conll", "mentions")
 
@@ -28,7 +29,8 @@ def score(
 
     The actions of a document's windows are read back and merged, as `t5coref predict` does it.
     Documents of which some windows are missing (an evaluator that takes the first few examples
-    cuts one in two) are left out and counted as `incomplete_documents`.
+    cuts one in two) are left out and counted as `incomplete_documents`. Formats with relations
+    also have `re_precision`, `re_recall` and `re_f1`, see `RelationScorer`.
 
     Args:
       linearization: that the actions were written in.
@@ -49,6 +51,7 @@ def score(
         turns[name] = int(row["turns"])
         answers.setdefault(name, {})[turn] = np.trim_zeros(np.asarray(prediction), "b")
     scorer, incomplete = Scorer(METRICS, remove_singletons=remove_singletons), 0
+    relations = RelationScorer() if linearization.name in RELATIONS else None
     for name, given in answers.items():
         if len(given) < turns[name]:
             incomplete += 1
@@ -57,6 +60,8 @@ def score(
         found = replay(linearization, document, [given[i] for i in range(turns[name])])
         assert document.annotation is not None  # linearized with it
         scorer.add(document.annotation.clusters, found.clusters)
+        if relations is not None:
+            relations.add(document, found)
     if not scorer.documents:
         raise MismatchError(
             f"there is nothing to score: of {incomplete} documents none has all of its windows; "
@@ -67,6 +72,9 @@ def score(
         name = "mention" if metric == "mentions" else metric
         parts = value._asdict() if metric != "conll" else {"f1": value.f1}
         scores |= {f"{name}_{part}": 100.0 * float(x) for part, x in parts.items()}
+    if relations is not None and relations.documents:
+        parts = relations.compute()["re"]._asdict()
+        scores |= {f"re_{part}": 100.0 * x for part, x in parts.items()}
     scores["documents"] = float(scorer.documents)
     if incomplete:
         scores["incomplete_documents"] = float(incomplete)

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from t5coref import corpora, linearize
+from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.data import places
 from t5coref.data.documents import Files
 from t5coref.data.manifest import MANIFEST, Manifest
-from t5coref.data.settings import TOKENIZER, Settings, settings
+from t5coref.data.settings import DATA, PREPARED, TOKENIZER, Settings, settings
+from t5coref.joint_ie.inventory import relations_in_file
 from t5coref.linearize import Linearization
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
+
+TRAIN = "train"
+"""The split that is learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,7 @@ class Recipe:
     remove_singletons: bool
     tokenizer: str | None
     prepared: str | None
+    relations: str | None = None
     settings: Callable[[], Settings] = settings
     _setups: dict[str, Setup] = field(default_factory=dict, compare=False, repr=False)
 
@@ -86,6 +92,54 @@ class Recipe:
                 self._setups[key] = self._resolve(now)
             return self._setups[key]
 
+    def documents(self, split: str, now: Settings) -> list[Document]:
+        """The documents of a split, from its files.
+
+        Raises:
+          ConfigError: no file matches, or it is no split.
+        """
+        if split not in self.files:
+            raise ConfigError(
+                f"task {self.name!r} has no split {split!r}; it has {', '.join(self.files)}"
+            )
+        try:
+            return list(self.files[split].read(self.corpus, now.data))
+        except ConfigError as error:
+            raise self._missing(f"split {split!r}", error, now) from None
+
+    def options_with(self, now: Settings) -> dict[str, Any]:
+        """The options of the linearization: the task's, and over them those of the settings.
+
+        A format with relations that is not told the names of relations has those of the file
+        `relations`, or else those of the training documents; likewise the types of entities.
+
+        Raises:
+          ConfigError: that file, or those documents, are not there.
+        """
+        given = {**self.options, **now.options}
+        if self.linearization not in linearize.RELATIONS:
+            return given
+        found: dict[str, Any] = {}
+        if self.relations is not None and "relations" not in given:
+            try:
+                file = Files.of(self.relations).paths(now.data)[0]
+            except ConfigError as error:
+                raise self._missing("relations", error, now) from None
+            found["relations"] = relations_in_file(file=file)
+        if not {"relations", "entity_types"} <= {*found, *given} and TRAIN in self.files:
+            found = linearize.inventory(self.documents(TRAIN, now)) | found
+        return found | given
+
+    def _missing(self, what: str, error: ConfigError, now: Settings) -> ConfigError:
+        unprepared = ""
+        if now.prepared is not None:
+            unprepared = f" and no {places.join(now.prepared, self.name, MANIFEST)}"
+        return ConfigError(
+            f"task {self.name!r}, {what}: {error}{unprepared}; put the corpus there "
+            f"(docs/seqio.md, Corpora), set {DATA} to the folder that holds it, or set "
+            f"{PREPARED} to what `t5coref prepare` wrote"
+        )
+
     def vocabulary_tokenizer(self) -> Tokenizer:
         """The tokenizer of `setup`."""
         return self.setup().tokenizer
@@ -110,7 +164,7 @@ class Recipe:
                     "the T5 that is trained (or bind tasks.settings.tokenizer in gin), or prepare "
                     "the data with `t5coref prepare`"
                 )
-            options = {**self.options, **now.options}
+            options = self.options_with(now)
             tokenizer = self._tokenizer(given, options)
             made = make(self.linearization, tokenizer, options)
             return Setup(made, tokenizer, now)

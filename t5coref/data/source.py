@@ -11,13 +11,11 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from t5coref.core.document import Document
-from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.errors import MismatchError
 from t5coref.data import places, records
-from t5coref.data.manifest import MANIFEST, Split
+from t5coref.data.manifest import Split
 from t5coref.data.recipe import Recipe, Setup
 from t5coref.data.rows import Row, rows_of
-from t5coref.data.settings import DATA, PREPARED
 
 PARTS = 16
 """Shards that a split which runs from its files can be cached in."""
@@ -108,31 +106,13 @@ class CorefSource(seqio.DataSource):
         setup = self.recipe.setup()
         key = (setup.settings.key(), split, index, parts)
         if key not in self._rows:
-            documents = self._documents(setup, split)
+            documents = self.recipe.documents(split, setup.settings)
             self._rows[key] = [
                 row
                 for document in documents[index::parts]
                 for row in rows_of(setup.linearization, document)
             ]
         return self._rows[key]
-
-    def _documents(self, setup: Setup, split: str) -> list[Document]:
-        name, now = self.recipe.name, setup.settings
-        if split not in self.recipe.files:
-            raise ConfigError(
-                f"task {name!r} has no split {split!r}; it has {', '.join(self.recipe.files)}"
-            )
-        try:
-            return list(self.recipe.files[split].read(self.recipe.corpus, now.data))
-        except ConfigError as error:
-            unprepared = ""
-            if now.prepared is not None:
-                unprepared = f" and no {places.join(now.prepared, name, MANIFEST)}"
-            raise ConfigError(
-                f"task {name!r}, split {split!r}: {error}{unprepared}; put the corpus there "
-                f"(docs/seqio.md, Corpora), set {DATA} to the folder that holds it, or set "
-                f"{PREPARED} to what `t5coref prepare` wrote"
-            ) from None
 
     def _stored(self, setup: Setup, split: str) -> Split | None:
         """What the prepared data says of a split; None where the task runs from its files."""

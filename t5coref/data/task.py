@@ -54,6 +54,7 @@ def coref_task(
     corpus: str,
     files: Mapping[str, Files | str | Sequence[str]],
     options: Mapping[str, Any] | None = None,
+    relations: str | None = None,
     word_rule: str = "strict",
     remove_singletons: bool | None = None,
     tokenizer: str | None = None,
@@ -72,6 +73,9 @@ def coref_task(
       corpus: the reader, a name of `t5coref.corpora.names()`.
       files: of each split, below the folder of data (`Settings.data`) unless absolute.
       options: of the linearization; where the corpus has no singletons, `min_mentions` is 2.
+      relations: for a format with relations: the file with the names of their types, below the
+        folder of data; None = those of the split `train`, unless the options name them. The types
+        of entities are those of that split, with the same exception.
       word_rule: how words become pieces, `strict` or `reference`.
       remove_singletons: score without clusters of one mention; None = as the corpus demands.
       tokenizer: a SentencePiece model; None = that of the settings or of the prepared data.
@@ -93,6 +97,7 @@ def coref_task(
         remove_singletons=not singletons if remove_singletons is None else remove_singletons,
         tokenizer=tokenizer,
         prepared=prepared,
+        relations=relations,
         settings=settings,
     )
     if name in seqio.TaskRegistry.names():

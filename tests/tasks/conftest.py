@@ -46,8 +46,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
     """A data folder with every corpus, in its own format, and a tokenizer."""
-    from t5coref.core.document import Annotation, Document
-    from t5coref.corpora import conll2012, conllu, litbank, preco
+    from t5coref.core.document import Annotation, Document, Relation
+    from t5coref.corpora import conll2012, conllu, docred, litbank, preco
     from t5coref.tokenizer import Tokenizer
 
     root = tmp_path_factory.mktemp("data")
@@ -65,6 +65,17 @@ def data(tmp_path_factory):
     ]
     pairs = [d for d in documents if all(len(c) > 1 for c in d.annotation.clusters)]
 
+    related = [
+        document.with_annotation(
+            Annotation(
+                document.annotation.clusters,
+                (Relation(0, 1, "P17"), Relation(1, 0, "P6")),
+                types=("MISC", "PER"),
+            )
+        )
+        for document in pairs
+    ]
+
     def place(name):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +87,9 @@ def data(tmp_path_factory):
         conllu.write(documents, place(f"gum/{split}/GUM_text.conllu"))
         conllu.write(pairs, place(f"ontogum/{split}/GUM_text.conllu"))
         conllu.write(documents, place(f"corefud/CorefUD_English-GUM/en_gum-corefud-{split}.conllu"))
+        docred.write(related, place(f"redocred/{split}_revised.json"))
         place(f"codicrac/{split}/light.CONLLUA").write_text(CONLLUA, encoding="utf-8")
+    place("redocred/rel_info.json").write_text('{"P6": "head of government", "P17": "country"}')
     for document in documents:
         litbank.write([document], place(f"litbank/conll/{document.doc_id}.conll"))
     for fold in range(10):

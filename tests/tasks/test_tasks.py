@@ -17,9 +17,11 @@ import seqio
 from seqio import test_utils
 
 import tasks
+from t5coref import cli
 from t5coref.core.errors import ConfigError
 from t5coref.data.features import CorefFeatureConverter
 from t5coref.data.task import CorefTask, coref_recipe, task_linearization
+from t5coref.linearize import RELATIONS
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -89,6 +91,8 @@ def test_seqio_tests_every_task(name, environment):
     assert scores["conll_f1"] == 100.0
     assert scores["mention_f1"] == 100.0
     assert scores["documents"] == 1
+    if task.recipe.linearization in RELATIONS:
+        assert scores["re_f1"] == 100.0
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_full_copy")])
@@ -104,6 +108,29 @@ def test_every_split_is_read_from_its_files(name, environment):
     assert task_linearization(name).min_mentions == (2 if without else 1)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("redocred")])
+def test_relations_are_those_of_the_corpus(name, environment):
+    task = seqio.TaskRegistry.get(name)
+    assert {split: len(task.source.rows(split)) for split in task.splits} == {
+        "train": 1, "validation": 1, "test": 1
+    }  # fmt: skip
+    format_ = task_linearization(name)
+    assert format_.relations == ("P6", "P17")
+    assert format_.entity_types == ("LOC", "MISC", "NUM", "ORG", "PER", "TIME")
+
+
+def test_prepare_finds_them(environment, data, tmp_path, monkeypatch):
+    output = tmp_path / "prepared" / "redocred_relation_copy"
+    arguments = ["--data", data, "--tokenizer", data, "--output", output, "--workers", 1]
+    given = ["prepare", "--task", output.name, "--quiet", *arguments]
+    assert cli.main([*map(str, given), "--option", "window=300"]) == 0
+    monkeypatch.setenv("T5COREF_PREPARED", str(output.parent))
+    monkeypatch.setenv("T5COREF_DATA", "/nowhere")
+    format_ = task_linearization(output.name)
+    assert (format_.window, format_.relations) == (300, ("P6", "P17"))
+    assert seqio.TaskRegistry.get(output.name).num_input_examples("train") == 1
+
+
 @pytest.mark.parametrize("name", MIXTURES)
 def test_mixtures_hold_tasks_of_one_format(name, environment):
     mixture = seqio.MixtureRegistry.get(name)
@@ -116,12 +143,22 @@ def test_mixtures_hold_tasks_of_one_format(name, environment):
     assert len(list(drawn)) == 4
 
 
-@pytest.mark.parametrize("name", ["ontonotes", "preco", "corefud", "codicrac", "litbank_fold3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ontonotes_tagging",
+        "preco_tagging",
+        "corefud_tagging",
+        "codicrac_tagging",
+        "litbank_fold3_tagging",
+        "redocred_relation_copy",
+    ],
+)
 def test_a_corpus_that_is_not_there_is_asked_for(name, environment, monkeypatch):
     monkeypatch.setenv("T5COREF_DATA", "/nowhere")
     folder = name.split("_")[0]
     with pytest.raises(ConfigError, match=rf"/nowhere/{folder}/.*docs/seqio\.md"):
-        seqio.TaskRegistry.get(f"{name}_tagging").source.rows("train")
+        seqio.TaskRegistry.get(name).source.rows("train")
 
 
 def test_gin_binds_the_settings(environment, monkeypatch, data):
@@ -171,3 +208,17 @@ class TestRealData:
         assert found["documents"] == documents
         # Crossing mentions, and what windows keep apart, are lost to any model.
         assert 97 < found["conll_f1"] <= 100
+
+    @pytest.mark.parametrize("name", ["redocred_relation_copy", "redocred_relation_ids"])
+    def test_gold_relations_come_back(self, shared, monkeypatch, name):
+        from t5coref.data.metrics import score
+
+        monkeypatch.setenv("T5COREF_DATA", str(shared / "data"))
+        monkeypatch.setenv("T5COREF_TOKENIZER", str(shared / "data" / "t5"))
+        task = seqio.TaskRegistry.get(name)
+        rows = task.source.rows("validation")
+        format_ = task_linearization(name)
+        assert len(format_.relations) == 96
+        actions = [row["targets"] for row in rows]
+        found = score(format_, rows, actions, remove_singletons=False)
+        assert (found["re_f1"], found["conll_f1"], found["documents"]) == (100, 100, 100)
