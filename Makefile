@@ -37,6 +37,7 @@ bench: $(VENV)/.dev  ## MODEL=DIR: all benchmarks; their tables go to docs/resul
 	$(BIN)/python benchmarks/decode.py --model "$(MODEL)" --write
 	$(BIN)/python benchmarks/linearize.py --tokenizer "$(MODEL)" --write
 	$(BIN)/python benchmarks/ceilings.py --tokenizer "$(MODEL)" --write
+	$(BIN)/python benchmarks/joint_ie.py --write
 	$(BIN)/python benchmarks/score.py
 	$(BIN)/python benchmarks/align.py
 

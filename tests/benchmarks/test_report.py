@@ -45,7 +45,7 @@ def test_a_section_that_is_not_there_once(text):
         report.replace_section(text, "one", "new")
 
 
-@pytest.mark.parametrize("name", ["ceilings", "decode", "linearize"])
+@pytest.mark.parametrize("name", ["ceilings", "decode", "joint-ie", "linearize", "train-step"])
 def test_results_have_the_sections(name):
     text = report.RESULTS.read_text("utf-8")
     assert "new" in report.replace_section(text, name, "new")
