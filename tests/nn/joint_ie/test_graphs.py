@@ -85,13 +85,22 @@ def test_propagation_against_loops(propagation, graph, direction):
     np.testing.assert_allclose(moved, found[order], rtol=1e-4, atol=1e-5)
 
 
-def test_propagation_outside_of_jit_and_its_gradients(propagation, graph, jit):
+@pytest.mark.slow
+def test_outside_of_jit(propagation, measure, graph):
+    g, _, kernel = (jnp.asarray(x, jnp.float32) for x in graph)
+    arguments, beta = (g, ours(graph[1]), jnp.arange(N) < 5), jnp.ones(R, jnp.float32)
+    with jax.disable_jit():
+        moved = propagate(*arguments, kernel)
+        chosen, there = salient(*arguments[1:], neighbours=K)
+        apart = distances(arguments[1], chosen, there, beta)
+    np.testing.assert_allclose(propagation["both"](*arguments, kernel), moved, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(measure[False, False](*arguments[1:], beta)[2], apart, rtol=1e-5)
+
+
+def test_gradients_of_propagation(graph, jit):
     g, scores, kernel = graph
     arguments = jnp.asarray(g, jnp.float32), ours(scores), jnp.arange(N) < 5
     kernel = jnp.asarray(kernel, jnp.float32)
-    with jax.disable_jit():
-        eager = propagate(*arguments, kernel)
-    np.testing.assert_allclose(propagation["both"](*arguments, kernel), eager, rtol=1e-5, atol=1e-6)
 
     def total(g, scores, kernel, valid):
         weights = jnp.asarray(np.random.default_rng(2).normal(size=(N, D)), jnp.float32)
@@ -213,16 +222,6 @@ def test_a_permutation_of_mentions_permutes_distances(measure, graph):
     np.testing.assert_allclose(moved, found[order][:, order], rtol=1e-5)
 
 
-def test_distances_outside_of_jit(measure, graph):
-    valid, beta = jnp.arange(N) < 5, jnp.ones(R, jnp.float32)
-    with jax.disable_jit():
-        chosen, there = salient(ours(graph[1]), valid, neighbours=K)
-        eager = distances(ours(graph[1]), chosen, there, beta)
-    np.testing.assert_allclose(
-        measure[False, False](ours(graph[1]), valid, beta)[2], eager, rtol=1e-5
-    )
-
-
 @pytest.fixture(scope="module")
 def contrast(jit):
     """The loss of a document, and its gradients by scores and beta."""
@@ -285,13 +284,12 @@ def test_the_part_starts_as_a_mean_difference(graph, jit):
     scores = np.concatenate([np.full((N, N, 1), 5.0), graph[1]], axis=-1)
     want = oracles.distances(graph[1], oracles.neighbours(graph[1], K)[0], np.ones(R)) / (R * K)
     arguments = ours(scores)[None], jnp.ones((1, N), bool)
-    for free in (False, True):
-        for minus in (False, True):  # the threshold is the same everywhere and cancels
-            part = GraphCompatibility(neighbours=K, free_beta=free, minus_threshold=minus)
-            run = jit(functools.partial(part.init_with_output, jax.random.key(0)))
-            found, variables = run(*arguments)
-            np.testing.assert_allclose(found[0], want, rtol=1e-4, atol=1e-6)
-            assert variables["params"]["beta"].shape == (R,)
+    for free, minus in ((False, True), (True, False)):  # the threshold is constant and cancels
+        part = GraphCompatibility(neighbours=K, free_beta=free, minus_threshold=minus)
+        run = jit(functools.partial(part.init_with_output, jax.random.key(0)))
+        found, variables = run(*arguments)
+        np.testing.assert_allclose(found[0], want, rtol=1e-4, atol=1e-6)
+        assert variables["params"]["beta"].shape == (R,)
 
 
 def test_the_threshold_may_be_subtracted(graph, jit):

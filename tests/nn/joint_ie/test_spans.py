@@ -172,14 +172,17 @@ def test_scoring_all_spans_takes_no_memory_for_all_spans():
     assert allotted < 4 * length * width * hidden / 4
 
 
-def test_a_learned_number_for_each_width(batch):
+def test_a_learned_number_for_each_width(batch, jit):
     detector = MentionDetector(max_width=W, hidden_dim=2, width_prior=True)
     given = given_mentions(batch.features)
-    vectors = jnp.zeros((2, 6, 3))
-    variables = detector.init(jax.random.key(0), vectors, given, deterministic=True)
-    assert variables["params"]["prior"].tolist() == [0] * W
-    params = variables["params"] | {"prior": jnp.asarray([1.0, 2.0, 3.0, 4.0])}
-    scores = detector.apply({"params": params}, vectors, given, deterministic=True)
+    vectors = np.zeros((2, 6, 3), np.float32)
+    init, apply = (
+        jit(functools.partial(f, deterministic=True)) for f in (detector.init, detector.apply)
+    )
+    params = init(jax.random.key(0), vectors, given)["params"]
+    assert params["prior"].tolist() == [0] * W
+    prior = np.asarray([1, 2, 3, 4], np.float32)
+    scores = apply({"params": params | {"prior": prior}}, vectors, given)
     # Spans that are wider than any candidate count as the widest.
     assert scores[0].tolist() == [2, 1, 4, 2, 2, 2]
 
