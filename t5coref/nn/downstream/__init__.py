@@ -11,11 +11,15 @@ Every head that a model folder may name is listed here.
 """
 
 from t5coref.nn.downstream.classification import ClassificationHead
+from t5coref.nn.downstream.docred import BilinearRelations
 from t5coref.nn.downstream.head import ExampleLoss, Features, Head
+from t5coref.nn.downstream.kgat import KernelGraphAttention
 
 __all__ = [
+    "BilinearRelations",
     "ClassificationHead",
     "ExampleLoss",
     "Features",
     "Head",
+    "KernelGraphAttention",
 ]
