@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tokenizer", "train",
     },
     "downstream": {
-        "checkpoints", "core", "corpora", "headed", "model", "nn", "predict", "tokenizer", "train",
+        "checkpoints", "core", "corpora", "headed", "joint_ie", "model", "nn", "predict",
+        "tokenizer", "train",
     },
     "mrp": {
         "_version", "core", "corpora", "downstream", "jobs", "model", "nn", "tokenizer", "train",
