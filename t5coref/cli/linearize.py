@@ -8,12 +8,12 @@ import inspect
 import itertools
 import json
 import os
-import sys
 from collections.abc import Iterable
 
 import numpy as np
 
 from t5coref import corpora, linearize
+from t5coref.cli.reading import add_verbose_argument, print_notes
 from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError
@@ -66,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="print the round-trip score instead")
     parser.add_argument("--lenient", action="store_true", help="skip and count broken parts")
     parser.add_argument("--json", action="store_true", help="with --check: scores as JSON lines")
+    add_verbose_argument(parser)
     add_tokenizer_argument(parser)
 
 
@@ -104,8 +105,7 @@ def run(args: argparse.Namespace) -> int:
         for document in itertools.chain.from_iterable(files):
             for example in linearize.examples(format_, document):
                 print(json.dumps(_row(example, tokenizer), ensure_ascii=False))
-    for message in report.messages:
-        print(f"warning: {message}", file=sys.stderr)
+    print_notes(report, verbose=args.verbose)
     return 0
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 
 from t5coref import corpora
+from t5coref.cli.reading import add_verbose_argument, print_notes, warn
 from t5coref.cli.relations import (
     METRICS,
     add_train_argument,
@@ -108,6 +108,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print JSON with fractions instead of a table"
     )
+    add_verbose_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -132,13 +133,10 @@ def run(args: argparse.Namespace) -> int:
         speaks |= has_relations(key, response)
         if args.per_document:
             documents[key.doc_id] = one.compute(), own.compute()
-    for message in report.messages:
-        _warn(message)
-    if (unshown := report.problems() - len(report.messages)) > 0:
-        _warn(f"... and {unshown:,} more of this kind")
+    print_notes(report, verbose=args.verbose)
     if speaks and relations.documents < len(pairs):
         unknown = len(pairs) - relations.documents
-        _warn(f"{args.key} does not say which relations {counted(unknown, 'document')} have; "
+        warn(f"{args.key} does not say which relations {counted(unknown, 'document')} have; "
               "theirs are not scored")  # fmt: skip
     if args.codalab is not None:
         _write_submission(pairs, args.codalab)
@@ -167,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
 def _write_submission(pairs: Sequence[tuple[Document, Annotation]], target: str) -> None:
     docred.write_submission(pairs, target)
     if not any(response.relations for _, response in pairs):
-        _warn(f"{target} is empty: there are no relations; the official script cannot read that")
+        warn(f"{target} is empty: there are no relations; the official script cannot read that")
 
 
 def _metric_names(text: str) -> tuple[str, ...]:
@@ -196,7 +194,7 @@ def _paired(
             f"{_listed(unknown)}; expected names such as {_listed(list(keys))}"
         )
     if missing := [doc_id for doc_id in keys if doc_id not in responses]:
-        _warn(
+        warn(
             f"{args.response} lacks {counted(len(missing), 'document')}, scored as if without "
             f"clusters: {_listed(missing)}"
         )
@@ -248,7 +246,7 @@ def _check_words(key: Document, response: Document) -> None:
             f"{len(response.words)} in the response: {first}; score two annotations of one text"
         )
     if differing:
-        _warn(
+        warn(
             f"document {key.doc_id!r}: {counted(len(differing), 'word')} of {len(key.words)} "
             f"differ: {first}; scored by position"
         )
@@ -270,7 +268,3 @@ def _document_table(
 def _listed(names: Sequence[str], most: int = 3) -> str:
     shown = ", ".join(map(repr, names[:most]))
     return shown + (", ..." if len(names) > most else "")
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)

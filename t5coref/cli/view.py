@@ -6,11 +6,11 @@ import argparse
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Iterator
 from itertools import islice
 
 from t5coref import corpora
+from t5coref.cli.reading import add_verbose_argument, print_notes
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, DocumentError, FormatError, MismatchError
 from t5coref.corpora.files import STDIN, open_text
@@ -70,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         '{"P17": "country"}')  # fmt: skip
     parser.add_argument("--lenient", action="store_true",
                         help="skip and count what breaks a file's format")  # fmt: skip
+    add_verbose_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,10 +91,7 @@ def run(args: argparse.Namespace) -> int:
         _write_page(args, documents, names, report)
     else:
         _print(documents, names)
-    for message in report.messages:
-        _warn(message)
-    if (unshown := report.problems() - len(report.messages)) > 0:
-        _warn(f"... and {unshown:,} more of this kind")
+    print_notes(report, verbose=args.verbose)
     return 0
 
 
@@ -186,7 +184,3 @@ def _matched(
                 "give the key of the documents to show"
             )
         yield document, key[document.doc_id]
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)

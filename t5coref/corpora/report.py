@@ -54,14 +54,16 @@ class Report:
         """Number of cases that are not just documents read."""
         return sum(n for kind, n in self.counts.items() if kind != "documents")
 
+    def summary(self) -> str:
+        """The counts of all but documents, in words."""
+        return ", ".join(self._counted(k) for k in get_args(Kind)[1:] if self.counts[k])
+
     def __str__(self) -> str:
-        parts = []
-        for kind in get_args(Kind):
-            n = self.counts[kind]
-            if n or kind == "documents":
-                name = kind.replace("_", " ")
-                parts.append(f"{n:,} {name if n != 1 else name.removesuffix('s')}")
-        return ", ".join(parts)
+        return ", ".join(filter(None, [self._counted("documents"), self.summary()]))
+
+    def _counted(self, kind: Kind) -> str:
+        n, name = self.counts[kind], kind.replace("_", " ")
+        return f"{n:,} {name if n != 1 else name.removesuffix('s')}"
 
 
 @dataclass(slots=True)

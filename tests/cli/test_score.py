@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pathlib
 
 import pytest
 
@@ -199,6 +200,21 @@ def test_broken_files_are_refused_or_counted(save, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "warning: " in captured.err
     assert "broken.jsonl:2" in captured.err
+
+
+def test_many_notes_of_reading_are_one_line(save, tmp_path, capsys):
+    key = save("key.jsonl", document("a", KEY))
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(pathlib.Path(key).read_text("utf-8") + "{\n" * 25, encoding="utf-8")
+    assert run(key, str(broken), "--lenient") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: reading changed some documents: 25 skipped ")
+    assert "--verbose" in line
+    assert run(key, str(broken), "--lenient", "--verbose") == 0
+    *first, last = capsys.readouterr().err.splitlines()
+    assert len(first) == 20
+    assert all(f"broken.jsonl:{n}: " in text for n, text in enumerate(first, start=2))
+    assert last == "warning: ... and 5 more"
 
 
 @pytest.mark.parametrize("names", ["bleu", "muc,bleu", "", ","])
