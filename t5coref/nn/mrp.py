@@ -107,6 +107,18 @@ def sum_norm(counted: Any, single: Any) -> Any:
     return np.float32(1.0)
 
 
+def counted_queries(
+    cand_mask: jax.Array,
+    q_mask: jax.Array,
+    ref_start: jax.Array,
+    ref_end: jax.Array,
+    ref_mask: jax.Array,
+) -> jax.Array:
+    """Which queries have a referent that may be pointed at, bool `[B, Q]`; see `MRPHead`."""
+    can = jnp.broadcast_to(cand_mask[:, None, :], (*q_mask.shape, cand_mask.shape[1]))
+    return q_mask & jnp.any(_seen(can, ref_start, ref_end, ref_mask), axis=-1)
+
+
 class MRPHead(nn.Module):
     """Points from hidden words at the places of the text where the same word stands.
 
@@ -163,7 +175,7 @@ class MRPHead(nn.Module):
         if segment_ids is not None:
             own = jnp.take_along_axis(segment_ids, q_start, axis=1)
             can &= segment_ids[:, None, :] == own[:, :, None]
-        there = ref_mask & _at(can, ref_start) & _at(can, ref_end)
+        there = _seen(can, ref_start, ref_end, ref_mask)
         counted = q_mask & jnp.any(there, axis=-1)
 
         starts = _log_probabilities(enc, v_s, q_start, can)
@@ -194,6 +206,13 @@ def _log_probabilities(
 def _at(values: jax.Array, places: jax.Array) -> jax.Array:
     """`[B, Q, T]` at places `[B, Q, J]`."""
     return jnp.take_along_axis(values, places, axis=2)
+
+
+def _seen(
+    can: jax.Array, ref_start: jax.Array, ref_end: jax.Array, ref_mask: jax.Array
+) -> jax.Array:
+    """The referents whose two ends may be pointed at, bool `[B, Q, J]`."""
+    return ref_mask & _at(can, ref_start) & _at(can, ref_end)
 
 
 def _either(logp: jax.Array, there: jax.Array) -> jax.Array:

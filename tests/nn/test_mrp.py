@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +37,7 @@ def oracle(enc, v_s, v_e, can, query, referents, *, factored=False, single=False
     return sum(p(v_s, query[0], s) * (1.0 if once else p(v_e, query[1], e)) for s, e in referents)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def apply(head, params, arrays):
     return head.apply({"params": params}, **arrays)
 
@@ -207,18 +210,16 @@ def test_without_queries_nothing_is_lost_and_gradients_are_numbers():
     def loss(params, enc, arrays):
         return apply(head, params, {**arrays, "enc": enc}).loss_sum
 
-    def empty(count):
-        return {k: x[:, :count] for k, x in arrays.items() if k.startswith(("q_", "ref_"))}
+    slope = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+    empty = {k: x[:, :0] for k, x in arrays.items() if k.startswith(("q_", "ref_"))}
 
     for change in (
         {"q_mask": jnp.zeros((B, Q), bool)},
         {"ref_mask": jnp.zeros((B, Q, J), bool)},
         {"cand_mask": jnp.zeros((B, T), bool)},
-        empty(0),
+        empty,
     ):
-        value, grads = jax.value_and_grad(loss, argnums=(0, 1))(
-            params, arrays["enc"], arrays | change
-        )
+        value, grads = slope(params, arrays["enc"], arrays | change)
         assert value == 0
         for leaf in jax.tree.leaves(grads):
             assert not np.any(np.asarray(leaf))
@@ -236,21 +237,21 @@ def test_packed_texts_are_as_good_as_apart():
             moved = T if name.endswith(("_start", "_end")) else 0
             both[name] = jnp.concatenate([x, y + moved if moved else y], axis=1)
     ids = jnp.broadcast_to(jnp.repeat(jnp.array([1, 2]), T), (B, 2 * T))
-    packed = head.apply({"params": params}, **both, segment_ids=ids)
+    packed = apply(head, params, {**both, "segment_ids": ids})
     apart = [apply(head, params, arrays) for arrays in (one, other)]
     np.testing.assert_allclose(
         packed.logp_word, jnp.concatenate([x.logp_word for x in apart], axis=1), rtol=1e-5
     )
     assert packed.n_words == apart[0].n_words + apart[1].n_words
-    loose = head.apply({"params": params}, **both)
+    loose = apply(head, params, both)
     assert loose.loss_sum > packed.loss_sum
 
 
-def test_scores_are_float32_and_compiled_alike():
+def test_scores_are_float32():
     arrays = cast(random_arrays(6))
     rough = arrays["enc"].astype(jnp.bfloat16)
     head, params = MRPHead(), cast(vectors(6))
-    found = jax.jit(lambda a: apply(head, params, a))(arrays | {"enc": rough})
+    found = apply(head, params, arrays | {"enc": rough})
     exact = apply(head, params, arrays | {"enc": rough.astype(jnp.float32)})
     assert found.logp_word.dtype == jnp.float32
     np.testing.assert_allclose(found.logp_word, exact.logp_word, rtol=1e-6, atol=1e-6)
@@ -271,6 +272,15 @@ def test_padding_and_order_of_referents_change_nothing():
 def initial(width=512):
     arrays = example() | {"enc": jnp.zeros((1, 8, width))}
     return MRPHead().init(jax.random.key(0), **arrays)["params"]
+
+
+def test_queries_that_count():
+    """Known before anything is computed."""
+    arrays = cast(random_arrays(9))
+    found = apply(MRPHead(), cast(vectors()), arrays).counted
+    names = ("cand_mask", "q_mask", "ref_start", "ref_end", "ref_mask")
+    np.testing.assert_array_equal(mrp.counted_queries(*(arrays[n] for n in names)), found)
+    assert 0 < found.sum() < B * Q
 
 
 def test_starts_as_the_published_code_does():
