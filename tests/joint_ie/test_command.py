@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import gin
@@ -9,7 +10,9 @@ import pytest
 
 from t5coref import cli
 from t5coref.cli import gin_files
+from t5coref.core.relation_metrics import RelationScorer
 from t5coref.corpora import jsonl
+from t5coref.joint_ie import JointModel, JointPredictor
 
 CONFIG = """
 include 'gin/joint_ie/{composition}.gin'
@@ -50,7 +53,7 @@ def files(base, documents, tmp_path_factory):
 
 def trained(files, composition, steps, *options):
     """The folder of a model that `t5coref train` made."""
-    config, output = files / f"{composition}.gin", files / f"run-{composition}"
+    config, output = files / f"{composition}.gin", files / f"run-{composition}-{steps}"
     config.write_text(CONFIG.format(composition=composition, steps=steps))
     gold = files / "gold.jsonl"
     status = cli.main(
@@ -63,7 +66,8 @@ def trained(files, composition, steps, *options):
 
 @pytest.fixture(scope="module")
 def joint_m(files):
-    return trained(files, "joint_m", 150)
+    """After too few steps to be right about anything."""
+    return trained(files, "joint_m", 2)
 
 
 @pytest.fixture(autouse=True)
@@ -86,38 +90,62 @@ def relations(document):
     return {(clusters[r.head], r.type, clusters[r.tail]) for r in document.annotation.relations}
 
 
+def annotations(path):
+    return [d.annotation for d in jsonl.read(path)]
+
+
 def test_train_predict_evaluate(files, joint_m, documents, capsys):
     card = json.loads((joint_m / "t5coref.json").read_text())
     assert card["joint_ie"]["setting"] == "Joint-M"
     assert "fit.objective" in (joint_m.parent / "config.gin").read_text()
     status, output = predicted(files, "found", "--model", joint_m)
     assert status == 0
-    for gold, found in zip(documents, jsonl.read(output), strict=True):
-        assert relations(found) == relations(gold)
+    found = list(JointPredictor(JointModel.load(joint_m)).predict(documents))
+    assert annotations(output) == [d.annotation for d in found]
+    assert any(d.annotation.clusters for d in found)
     capsys.readouterr()
     evaluate = ["evaluate", "--model", str(joint_m), "--corpus", "jsonl", "--quiet", "--json"]
     assert cli.main([*evaluate, str(files / "gold.jsonl")]) == 0
-    assert '"re"' in capsys.readouterr().out
+    scorer = RelationScorer()
+    for gold, one in zip(documents, found, strict=True):
+        scorer.add(gold, one.annotation)
+    scores = json.loads(capsys.readouterr().out)
+    for name, value in scorer.compute().items():
+        assert scores["relations"][name]["f1"] == pytest.approx(value.f1)
 
 
-def test_pipeline(files, documents):
-    coreference = trained(files, "coreference", 120)
-    of_entities = trained(files, "relations", 80)
-    status, output = predicted(
-        files, "piped", "--model", coreference, "--relation-model", of_entities
+def test_pipeline(files, make_model):
+    """The clusters of one model, and what the other one finds between them when they are given."""
+    models = {}
+    for setting in ("coreference", "relations"):
+        models[setting] = files / setting
+        make_model(setting).save(models[setting])
+    status, piped = predicted(
+        files, "piped", "--model", models["coreference"], "--relation-model", models["relations"]
     )
+    _, clusters = predicted(files, "clusters", "--model", models["coreference"])
+    given = files / "given.jsonl"
+    assert cli.main(
+        ["predict", "--model", str(models["relations"]), "--given-entities", "--quiet",
+         "--input", str(clusters), "--output", str(given)]
+    ) == status == 0  # fmt: skip
+    assert annotations(piped) == annotations(given)
+    assert any(a.relations for a in annotations(given))
+    assert [a.clusters for a in annotations(piped)] == [a.clusters for a in annotations(clusters)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [{"joint_m": 150}, {"coreference": 120, "relations": 80}])
+def test_documents_learned_by_heart_come_back(files, documents, steps):
+    models = [trained(files, composition, count) for composition, count in steps.items()]
+    options = itertools.chain(*zip(("--model", "--relation-model"), models, strict=False))
+    status, output = predicted(files, "-".join(steps), *options)
     assert status == 0
     for gold, found in zip(documents, jsonl.read(output), strict=True):
         assert relations(found) == relations(gold)
-    # Given entities: those of the input.
-    again = files / "again.jsonl"
-    assert cli.main(
-        ["predict", "--model", str(of_entities), "--given-entities", "--quiet",
-         "--input", str(files / "gold.jsonl"), "--output", str(again)]
-    ) == 0  # fmt: skip
-    assert [relations(d) for d in jsonl.read(again)] == [relations(d) for d in documents]
 
 
+@pytest.mark.slow
 def test_beside_a_decoder(files, documents):
     options = ["--gin_file", "gin/joint_ie/beside_decoder.gin", "--gin.Format.name=tagging",
                "--gin.W_AUX=0.5"]  # fmt: skip
@@ -149,6 +177,15 @@ def test_a_longer_document_than_allowed_fails_alone(files, joint_m):
     status, output = predicted(files, "long", "--model", joint_m, "--window", "5")
     assert status == 1
     assert all("expected at most 5" in d.extra["error"] for d in jsonl.read(output))
+
+
+def test_what_stands_beside_a_decoder():
+    given = [f"{name} = 'x'" for name in ("MODEL", "OUTPUT", "TRAIN_FILES", "DEV_FILES", "CORPUS")]
+    files = [f"gin/joint_ie/{name}.gin" for name in ("joint", "beside_decoder")]
+    gin_files.load(files, [*given, "Format.name = 'tagging'", "W_AUX = 0.25"])
+    assert gin.query_parameter("joint_model.decoder")
+    assert str(gin.query_parameter("pretrained.format")) == "@Format()"
+    assert gin.query_parameter("%W_AUX") == 0.25
 
 
 @pytest.mark.parametrize("setting", ["coreference", "relations", "joint", "joint_m", "joint_m_gp",
