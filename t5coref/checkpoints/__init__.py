@@ -7,7 +7,7 @@ Face's names is `t5coref.nn.checkpoint.NAMES`. So each layout is one file, and m
 one tensor at a time.
 """
 
-from t5coref.checkpoints.reading import Checkpoint, home, load, open_checkpoint
+from t5coref.checkpoints.reading import Checkpoint, home, load, open_checkpoint, t5x_tensors
 from t5coref.checkpoints.shape import config_of
 from t5coref.checkpoints.transfer import (
     HUGGING_FACE,
@@ -29,5 +29,6 @@ __all__ = [
     "home",
     "load",
     "open_checkpoint",
+    "t5x_tensors",
     "transfer",
 ]

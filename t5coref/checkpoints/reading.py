@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from t5coref.checkpoints import legacy, orbax
 from t5coref.checkpoints.shape import config_of
@@ -30,6 +30,9 @@ from t5coref.nn.weight_files import (
     has_weights,
     read_json,
 )
+
+OF_PRETRAINING = ("mrp",)
+"""Heads that only pre-training needs (`t5coref.nn.mrp`): they are no part of the T5."""
 
 _STEP_FOLDER = re.compile(r"checkpoint_(\d+)")
 
@@ -123,7 +126,29 @@ def _t5x_folder(place: Path) -> Path | None:
     return steps[max(steps)] if steps else None
 
 
-def _open_t5x(folder: Path, dtype: str) -> Checkpoint:
+class _T5X(NamedTuple):
+    """What is in a T5X checkpoint; the fields are those of `Checkpoint`."""
+
+    layout: str
+    tensors: Mapping[str, Stored]
+    scanned: bool
+    step: int
+    left_behind: tuple[str, ...]
+
+
+def t5x_tensors(folder: str | os.PathLike[str]) -> Mapping[str, Stored]:
+    """All parameters of a T5X checkpoint, whatever they are, by the names of unscanned layers.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = _t5x_folder(find(folder))
+    if found is None:
+        raise CheckpointError(f"{folder}: expected a checkpoint of T5X (checkpoint_N)")
+    return _read_t5x(found).tensors
+
+
+def _read_t5x(folder: Path) -> _T5X:
     state = orbax.state_folder(folder)
     if state is not None:
         layout = "T5X"
@@ -143,6 +168,16 @@ def _open_t5x(folder: Path, dtype: str) -> Checkpoint:
         raise CheckpointError(f"{folder}: expected target and state, unmapped: {sorted(strange)}")
     found = {"/".join(key[1:]): array for key, array in arrays.items() if array is not None}
     tensors, scanned = unstacked(folder, found)
+    return _T5X(layout, tensors, scanned, step, tuple(sorted(others)))
+
+
+def _open_t5x(folder: Path, dtype: str) -> Checkpoint:
+    layout, every, scanned, step, left_behind = _read_t5x(folder)
+    tensors = {
+        name: tensor
+        for name, tensor in every.items()
+        if name.partition("/")[0] not in OF_PRETRAINING
+    }
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     beside = home(folder)
     if (beside / CONFIG).is_file():
@@ -154,6 +189,4 @@ def _open_t5x(folder: Path, dtype: str) -> Checkpoint:
     wanted = our_shapes(hf_tensors(config))
     refuse_misfits(folder, wanted, shapes)
     ordered = {name: tensors[name] for name in wanted}
-    return Checkpoint(
-        layout, beside, config, description, ordered, scanned, step, tuple(sorted(others))
-    )
+    return Checkpoint(layout, beside, config, description, ordered, scanned, step, left_behind)

@@ -23,6 +23,7 @@ COMMANDS = {
     "linearize": "linearize",
     "prepare": "prepare",
     "convert": "convert",
+    "adapters": "adapters",
     "plan": "plan",
     "gin-root": "gin_root",
 }

@@ -29,6 +29,7 @@ CONSTRUCTORS = {
     "from_scratch": "t5coref.model",
     "Format": "t5coref.model",
     "T5Config": "t5coref.nn.stack",
+    "LoRA": "t5coref.nn.lora",
     "Tokenizer": "t5coref.tokenizer",
     "adamw": "t5coref.train.optimizers",
     "adafactor": "t5coref.train.optimizers",

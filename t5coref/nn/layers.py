@@ -8,9 +8,11 @@ V vocabulary, A symbols, H heads.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -42,11 +44,30 @@ FEW = 32
 """Up to so many tokens at once, CPUs multiply a transposed kernel faster from the left."""
 
 
+LORA_A, LORA_B = "lora_a", "lora_b"
+"""Parameters `[in, rank]` and `[rank, features]` of an adapter beside a kernel; see `nn.lora`."""
+
+_adapter_dropout: contextvars.ContextVar[float] = contextvars.ContextVar("dropout", default=0.0)
+
+
+@contextlib.contextmanager
+def adapter_dropout(rate: float) -> Iterator[None]:
+    """While a function is traced in this context, adapters drop so much of what they read.
+
+    Outside of it, as in evaluation, they drop nothing. The rng is "dropout".
+    """
+    token = _adapter_dropout.set(rate)
+    try:
+        yield
+    finally:
+        _adapter_dropout.reset(token)
+
+
 class Dense(nn.Module):
     """A linear map without bias on the last axis.
 
     Its kernel is `kernel` `[in, features]`, or `transposed` `[features, in]`, which `for_decoding`
-    makes of it.
+    makes of it. Where there are `lora_a` and `lora_b`, their product is added to the kernel.
     """
 
     features: int
@@ -59,14 +80,29 @@ class Dense(nn.Module):
         """Maps `[..., in]` to `[..., features]`, or to `[..., A]` for the `columns` int32[A]."""
         if self.has_variable("params", "transposed"):
             transposed = self.get_variable("params", "transposed").astype(self.dtype)
-            return _times_transposed(inputs.astype(self.dtype), transposed)
-        kernel = param_with_axes(
-            "kernel", self.kernel_init, (inputs.shape[-1], self.features), axes=self.axes
-        )
-        if columns is not None:
-            kernel = jnp.take(kernel, columns, axis=1)
-        kernel = gathered(kernel.astype(self.dtype), self.axes)
-        return jnp.dot(inputs.astype(self.dtype), kernel)
+            outputs = _times_transposed(inputs.astype(self.dtype), transposed)
+        else:
+            kernel = param_with_axes(
+                "kernel", self.kernel_init, (inputs.shape[-1], self.features), axes=self.axes
+            )
+            if columns is not None:
+                kernel = jnp.take(kernel, columns, axis=1)
+            kernel = gathered(kernel.astype(self.dtype), self.axes)
+            outputs = jnp.dot(inputs.astype(self.dtype), kernel)
+        if self.has_variable("params", LORA_A):
+            outputs = outputs + self._adapted(inputs.astype(self.dtype))
+        return outputs
+
+    def _adapted(self, inputs: jax.Array) -> jax.Array:
+        """What the adapter adds for `[..., in]`; the product of its factors is never made."""
+        rate = _adapter_dropout.get()
+        if rate:
+            keep = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - rate, inputs.shape)
+            inputs = jnp.where(keep, inputs / jnp.asarray(1.0 - rate, self.dtype), 0)
+        a = self.get_variable("params", LORA_A).astype(self.dtype)
+        b = self.get_variable("params", LORA_B).astype(self.dtype)
+        a, b = gathered(a, (self.axes[0], None)), gathered(b, (None, self.axes[1]))
+        return jnp.dot(jnp.dot(inputs, a), b)
 
 
 def _times_transposed(inputs: jax.Array, transposed: jax.Array) -> jax.Array:

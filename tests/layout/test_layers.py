@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "published": {"core", "linearize", "tokenizer", "nn"},
     "model": {"_version", "checkpoints", "core", "linearize", "tokenizer", "nn", "published"},
     "headed": {"checkpoints", "core", "model", "nn", "tokenizer"},
+    "adapters": {"checkpoints", "core", "model", "nn", "tokenizer"},
     "convert": {"checkpoints", "core", "linearize", "model", "nn", "published", "tokenizer"},
     "rounds": {"core", "nn"},
     "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model", "rounds"},
@@ -35,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "_version", "core", "corpora", "downstream", "joint_ie", "linearize", "tokenizer",
     },
     "train": {
-        "core", "corpora", "demo", "linearize", "tokenizer", "nn", "decode", "model", "predict",
+        "adapters", "core", "corpora", "demo", "linearize", "tokenizer", "nn", "decode", "model",
+        "predict",
     },
     "joint_ie": {
         "checkpoints", "core", "headed", "linearize", "model", "nn", "predict", "rounds",
