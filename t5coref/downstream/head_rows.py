@@ -87,7 +87,7 @@ def padded(rows: Sequence[np.ndarray], step: int = STEP) -> np.ndarray:
 
 def left_out(mistakes: Mistakes) -> tuple[str, ...]:
     """What a user should know of examples that could not be read: the first few, and how many."""
-    messages = mistakes.messages
+    messages = list(dict.fromkeys(mistakes.messages))  # a file may be read twice
     first = tuple(f"left out: {message}" for message in messages[:SHOWN])
     more = len(messages) - SHOWN
     return (*first, f"left out: {more} more") if more > 0 else first

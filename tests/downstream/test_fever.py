@@ -231,3 +231,34 @@ def test_files_that_do_not_serve_for_training(tmp_path):
         FeverVerification(train_file=write(tmp_path, {"id": 1, "claim": "x"}))
     with pytest.raises(ConfigError, match="at least 16 and 1"):
         FeverVerification(train_file=gold, max_length=3)
+
+
+def test_dev_scores_of_the_head(tokenizer, tmp_path):
+    """The labels of the outputs, and the sentences that were read as their evidence."""
+    train = write(tmp_path, KGAT, {**KGAT, "id": 8, "label": "SUPPORTS"}, {"id": "no claim"})
+    gold = [
+        {"id": 7, "label": "REFUTES", "claim": "z", "evidence": [[[1, 2, "A-COLON-B", 3]]]},
+        {"id": 8, "label": "SUPPORTS", "claim": "z", "evidence": [[[1, 2, "Zoe", 0]]]},
+    ]
+
+    def said(rows):
+        return [np.log([0.1, 0.8, 0.1]) for _ in rows]
+
+    task = FeverVerification(train_file=train, dev_file=train)
+    rows = task.rows(tokenizer)
+    assert task.batch(rows, None)["label"].tolist() == [1, 0]
+    assert task.batch(rows, None)[SEGMENT].shape[1] == 2  # none has more sentences
+    (note,) = task.notes(rows)
+    assert 'claims.jsonl:3: expected an "id" and a "claim"' in note
+    score = task.scorer(tokenizer)
+    assert score is not None
+    assert (task.score, score(said)) == ("accuracy", {"accuracy": 0.5})
+
+    gold_file = write(tmp_path, *gold, name="gold.jsonl")
+    task = FeverVerification(train_file=train, dev_file=train, gold_file=gold_file)
+    score = task.scorer(tokenizer)
+    assert score is not None
+    found = score(said)
+    assert (task.score, found["fever"], found["accuracy"]) == ("fever", 0.5, 0.5)
+    assert (found["evidence_precision"], found["evidence_recall"]) == (0.25, 0.5)
+    assert FeverVerification(train_file=train).scorer(tokenizer) is None

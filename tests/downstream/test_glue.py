@@ -261,20 +261,49 @@ def test_submissions(tmp_path):
         write_submission(tmp_path, "rte", pairs, [0, 1, 0], mismatched=True)
 
 
+def halves(tmp_path):
+    """A training file of RTE whose class is told by every word."""
+    rows = [f"{i}\tthe dog saw {w}\tdog\tentailment" for i, w in enumerate("aeiou")]
+    rows += [f"{i}\tAnna gave {w}\tAnna\tnot_entailment" for i, w in enumerate("aeiou", 5)]
+    return write(tmp_path, "index\tsentence1\tsentence2\tlabel", *rows)
+
+
+def test_dev_scores_of_a_classifier(tokenizer, tmp_path):
+    path = halves(tmp_path)
+    task = GlueClassification(task="rte", train_file=path, dev_file=path)
+    score = task.scorer(tokenizer)
+    rows = task.rows(tokenizer)
+    assert score is not None
+    assert task.batch(rows[3:7], None)["label"].tolist() == [0, 0, 1, 1]
+
+    def said(seen):
+        assert [row.name for row in seen] == [row.name for row in rows]
+        return [np.asarray([0.0, row.label - 0.5 if i else 1.0]) for i, row in enumerate(seen)]
+
+    assert score(said) == {"accuracy": 0.9, "glue": 0.9}
+    assert GlueClassification(task="rte", train_file=path).scorer(tokenizer) is None
+    other = write(tmp_path, "index\tsentence1\tsentence2\tscore", "0\ta\tb\t3.8")
+    scored = GlueClassification(task="stsb", train_file=other)
+    assert scored.head.classes == 1
+    assert scored.batch(scored.rows(tokenizer), None)["label"].tolist() == [np.float32(3.8)]
+    bare = write(tmp_path, "index\tsentence1\tsentence2", "0\ta\tb")
+    with pytest.raises(ConfigError, match="no example of rte with a label"):
+        GlueClassification(task="rte", train_file=bare)
+
+
+@pytest.mark.slow
 def test_a_classifier(tokenizer, tmp_path):
-    """Which of two sentences has a dog in it, learned, saved, and used on a test file."""
-    rows = [f"{i}\tthe dog saw {w}\tnear the house\tentailment" for i, w in enumerate("aeiou")]
-    rows += [f"{i}\tthe house {w}\tnear the dog\tnot_entailment" for i, w in enumerate("aeiou", 5)]
-    train = write(tmp_path, "index\tsentence1\tsentence2\tlabel", *rows)
+    """Learned, saved, and used on a test file."""
+    train = halves(tmp_path)
     task = GlueClassification(task="rte", train_file=train, dev_file=train, dropout_rate=0.0)
     result = fit(
         objective=HeadObjective(base=from_scratch(TINY, tokenizer), task=task),
-        output_dir=tmp_path / "run", steps=30, batch_size=8, eval_every=30,
+        output_dir=tmp_path / "run", steps=40, batch_size=8, eval_every=40,
         optimizer=lambda total: adamw(total, peak=1e-2, warmup=0, decay="constant"),
     )  # fmt: skip
     assert result.scores["glue"] == result.scores["accuracy"] == 1.0
     test = tmp_path / "test.tsv"
-    test.write_text("index\tsentence1\tsentence2\n0\tthe house o\tnear the dog\n")
+    test.write_text("index\tsentence1\tsentence2\n0\tAnna gave o\tAnna\n")
     model = HeadModel.load(result.best)
     assert classify(model, GlueReader("rte")(str(test)), batch_size=8) == [1]
 
