@@ -196,10 +196,10 @@ def _refuse_misfits(
     params: Any = flatten_dict(dict(model.params))
     wrong = list(unknown)
     for path in sorted({path[:-1] for path in flat}):
-        a, b = flat.get((*path, LORA_A)), flat.get((*path, LORA_B))
-        kernel = params.get((*path, "kernel"))
-        fits = a is not None and b is not None and kernel is not None
-        if not fits or (a.shape, b.shape) != ((len(kernel), rank), (rank, kernel.shape[1])):
+        kernel = params.get((*path, "kernel"), np.empty((0, 0)))
+        sizes = {LORA_A: (kernel.shape[0], rank), LORA_B: (rank, kernel.shape[1])}
+        there = {name: flat[*path, name].shape for name in sizes if (*path, name) in flat}
+        if there != sizes:
             wrong.append("/".join(path))
     if wrong or not flat:
         raise ConfigError(

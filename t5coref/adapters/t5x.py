@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -39,7 +40,7 @@ def from_t5x(folder: str | os.PathLike[str], model: Model, alpha: float) -> Adap
             "`t5coref convert` reads others"
         )
     flat = {}
-    base = flatten_dict(dict(model.params))
+    base: Any = flatten_dict(dict(model.params))
     for name, path in paths.items():
         values = np.asarray(tensors[name].read(), np.float32)
         if is_trained(path):

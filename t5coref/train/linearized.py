@@ -14,6 +14,7 @@ from t5coref.core.errors import ConfigError
 from t5coref.core.metrics import Scorer
 from t5coref.core.relation_metrics import RelationScorer
 from t5coref.model import Format, Model
+from t5coref.nn.lora import LoRA
 from t5coref.predict import Predictor, error_of
 from t5coref.train.batches import Batch, batches, fingerprint, training_examples
 from t5coref.train.inputs import digest
@@ -151,6 +152,7 @@ def train(
     batch_size: int = 8,
     accumulate: int = 1,
     optimizer: OptimizerFactory = adamw,
+    lora: LoRA | None = None,
     seed: int = 0,
     eval_every: int | None = None,
     eval_batch_size: int = 8,
@@ -189,7 +191,8 @@ def train(
       batch_size: rows that are computed at once, over all devices.
       accumulate: batches that make one step together.
       optimizer: total number of steps -> optimizer.
-      seed: of the order of examples and of dropout.
+      lora: train adapters and the rows of the format's symbols, and nothing else.
+      seed: of the order of examples, of dropout, and of new adapters.
       eval_every: steps between evaluations by decoding; None = once an epoch. The last step is
         followed by one in any case.
       eval_batch_size: rows that are decoded at once.
@@ -251,6 +254,7 @@ def train(
         batch_size=batch_size,
         accumulate=accumulate,
         optimizer=optimizer,
+        lora=lora,
         seed=seed,
         eval_every=eval_every,
         stop_at=stop_at,

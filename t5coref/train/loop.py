@@ -20,9 +20,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5coref.core.errors import ConfigError, T5CorefError
+from t5coref.nn.lora import LoRA
 from t5coref.train.batches import Batch, read_ahead
 from t5coref.train.listener import Listener, Plan, TrainResult
 from t5coref.train.logbook import Logbook, Row
+from t5coref.train.lora import LoRAObjective, adapted
 from t5coref.train.objective import Objective, Savable
 from t5coref.train.optimizers import OptimizerFactory, adamw
 from t5coref.train.run_folder import BEST, LAST, RunFolder, best_row
@@ -48,6 +50,7 @@ def fit(
     batch_size: int = 8,
     accumulate: int = 1,
     optimizer: OptimizerFactory = adamw,
+    lora: LoRA | None = None,
     seed: int = 0,
     eval_every: int | None = None,
     stop_at: float | None = None,
@@ -69,7 +72,9 @@ def fit(
       batch_size: rows that are computed at once, over all devices.
       accumulate: batches that make one step together.
       optimizer: total number of steps -> optimizer.
-      seed: of the order of examples and of dropout.
+      lora: train adapters, the rows of new symbols and heads, and leave the rest of a T5 as it is;
+        for objectives with a `model`, as every `T5Objective` has.
+      seed: of the order of examples, of dropout, and of new adapters.
       eval_every: steps between evaluations; None = once an epoch. The last step is followed by one
         in any case.
       stop_at: stop after an evaluation with at least this score, a fraction.
@@ -87,6 +92,8 @@ def fit(
       TrainingError: the loss is no number; the message names the examples.
     """
     listener = listener or Listener()
+    if lora is not None:
+        objective = adapted(objective, lora, seed)
     rows = batch_size * accumulate
     total = _total_steps(steps, epochs, objective.examples, rows)
     eval_every = eval_every or math.ceil(objective.examples / rows)
@@ -106,6 +113,7 @@ def fit(
     score, evaluate = objective.score, objective.evaluate
     mesh = data_mesh(batch_size, devices)
     everywhere = NamedSharding(mesh, PartitionSpec())
+    fixed = (objective.place(everywhere),) if isinstance(objective, LoRAObjective) else ()
     by_row = NamedSharding(mesh, PartitionSpec(None, DATA))
     train_step = jax.jit(
         make_step(objective.loss, made),
@@ -165,7 +173,7 @@ def fit(
                 )
                 for name, array in batch.features.items()
             }
-            state, metrics = train_step(state, features, key)
+            state, metrics = train_step(state, features, key, *fixed)
             step += 1
             reporter.add(step, batch, metrics)
             done = step == total

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from t5coref.core.errors import ConfigError
+from t5coref.nn.lora import is_trained
 from t5coref.nn.stack import PARAM_SCAN_AXIS
 
 NOT_DECAYED = ("scale", "rel_embedding", "bias")
@@ -188,6 +189,29 @@ def encoder_and_task(
     }
     rates = {"task_learning_rate": of_task.learning_rate}
     return Optimizer(transform, of_encoder.learning_rate, settings, rates)
+
+
+def adapters_alone(total_steps: int, *, optimizer: OptimizerFactory = adamw) -> Optimizer:
+    """Leaves every parameter but adapters, rows of new symbols and heads as it is; for T5X.
+
+    T5X keeps all parameters in one tree. The local loop has only those that are trained.
+
+    Args:
+      total_steps: steps of the run.
+      optimizer: of what is trained; nothing else has moments.
+    """
+    made = optimizer(total_steps)
+
+    def group(path, leaf):
+        del leaf
+        return "trained" if is_trained(tuple(key.key for key in path)) else "fixed"
+
+    transform = optax.multi_transform(
+        {"trained": made.transform, "fixed": optax.set_to_zero()},
+        lambda params: jax.tree_util.tree_map_with_path(group, params),
+    )
+    settings = {"name": "adapters_alone", "optimizer": made.settings}
+    return Optimizer(transform, made.learning_rate, settings, made.further_rates)
 
 
 def is_decayed(params: Any) -> Any:

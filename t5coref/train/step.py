@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -29,15 +29,16 @@ class TrainState(NamedTuple):
     opt_state: Any
 
 
-Step = Callable[[TrainState, Mapping[str, jax.Array], jax.Array], tuple[TrainState, dict]]
-"""(state, features `[K, B, ...]`, key) -> (state, metrics)."""
+Step = Callable[..., tuple[TrainState, dict]]
+"""(state, features `[K, B, ...]`, key, what else the loss takes) -> (state, metrics)."""
 
 
 @functools.lru_cache(maxsize=8)
 def make_step(loss: Loss, optimizer: Optimizer) -> Step:
     """The pure function (state, features `[K, B, ...]`, key) -> (state, metrics).
 
-    For the same arguments it is the same function, which need not be traced again.
+    For the same arguments it is the same function, which need not be traced again. What it is given
+    further, such as parameters that are not trained, it hands to the loss.
 
     The sums of the K micro-batches are divided by their weight together, so that K times B rows
     give the same step however they are divided.
@@ -121,24 +122,24 @@ def sequence_loss(
 
 
 def _step(loss: Loss, optimizer: Optimizer, layout: Layout | None, places: Any) -> Step:
-    def gradient(params, features, key):
-        total, grads = jax.value_and_grad(loss, has_aux=True)(params, features, key)
+    def gradient(params, features, key, *fixed):
+        total, grads = jax.value_and_grad(loss, has_aux=True)(params, features, key, *fixed)
         if places is not None:
             grads = jax.lax.with_sharding_constraint(grads, places)
         return total, grads
 
-    def train_step(state, features, key):
+    def train_step(state, features, key, *fixed):
         key = jax.random.fold_in(key, state.step)
         count = features["encoder_input_tokens"].shape[0]
         keys = jax.random.split(key, count)
 
         def add(total, micro):
-            return jax.tree.map(jnp.add, total, gradient(state.params, *micro)), None
+            return jax.tree.map(jnp.add, total, gradient(state.params, *micro, *fixed)), None
 
         if count == 1:
-            total = gradient(state.params, {k: v[0] for k, v in features.items()}, keys[0])
+            total = gradient(state.params, {k: v[0] for k, v in features.items()}, keys[0], *fixed)
         else:
-            one = {k: v[0] for k, v in features.items()}, keys[0]
+            one = {k: v[0] for k, v in features.items()}, keys[0], *fixed
             sums = jax.eval_shape(loss, state.params, *one)
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), sums)
             nothing = zeros, jax.tree.map(jnp.zeros_like, state.params)
@@ -158,9 +159,9 @@ def _step(loss: Loss, optimizer: Optimizer, layout: Layout | None, places: Any) 
         }
         return TrainState(state.step + 1, params, opt_state), metrics
 
-    def placed_step(state, features, key):
+    def placed_step(state, features, key, *fixed):
         with contextlib.nullcontext() if layout is None else layout.traced():
-            return train_step(state, features, key)
+            return train_step(state, features, key, *fixed)
 
     return placed_step
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from t5coref.nn.lora import LoRA, Rows, is_trained, split, with_adapters
 from t5coref.nn.stack import T5Config
 from t5coref.tokenizer import Tokenizer
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": 1, "emb_dim": 16, "num_heads": 2, "num_encoder_layers": 2,
     "num_decoder_layers": 2, "head_dim": 6, "mlp_dim": 24,
 }  # fmt: skip
@@ -23,10 +25,11 @@ def learned(model: Model, lora: LoRA, seed: int = 1) -> Adapters:
     """Adapters with random values."""
     rows = Rows.of(model.tokenizer)
     adapted = with_adapters(lora, model.params, rows, jax.random.key(0))
+    trained: Any = flatten_dict(split(adapted)[0])
     rng = np.random.default_rng(seed)
     flat = {
         path: np.float32(0.3) * rng.standard_normal(leaf.shape, np.float32)
-        for path, leaf in flatten_dict(split(adapted)[0]).items()
+        for path, leaf in trained.items()
         if is_trained(path)
     }
     return Adapters(
@@ -46,7 +49,7 @@ def bases(tokenizer) -> dict[str, Model]:
     made = Tokenizer(tokenizer.model, format_.symbols)
     # As a published T5, it has more rows than its pieces need.
     shape = SHAPE | {"vocab_size": made.size + 5}
-    versions = {
+    versions: dict[str, dict[str, Any]] = {
         "1.0": {"mlp_activations": ("relu",), "logits_via_embedding": True},
         "1.1": {"mlp_activations": ("gelu", "linear"), "logits_via_embedding": False},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from t5coref.nn.lora import LoRA
 from t5coref.tokenizer import Tokenizer
 
 
-def flat(params):
+def flat(params) -> dict[tuple[str, ...], Any]:
     return dict(flatten_dict(params))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +60,7 @@ def torch_logits(model, source, target):
         return model(input_ids=torch.tensor(source), decoder_input_ids=feeds).logits.numpy()
 
 
-def our_logits(model, source, target):
+def our_logits(model, source, target) -> Any:
     feeds = jnp.asarray([[0, *target[0][:-1]]], jnp.int32)
     return model.network.apply(
         {"params": model.params},

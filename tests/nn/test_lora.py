@@ -5,6 +5,8 @@ The oracle is the network itself with kernels W + alpha / rank A B, computed in 
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,7 @@ ROWS = Rows(33, 4)
 KEY = jax.random.key(0)
 
 
-def flat(params):
+def flat(params) -> dict[tuple[str, ...], Any]:
     return dict(flatten_dict(params))
 
 
@@ -204,7 +206,7 @@ def test_only_rows_of_symbols_are_taken(case):
     assert np.all(after[table][33:37] != before[table][33:37])
 
 
-def dense(params, inputs, key=None):
+def dense(params, inputs, key=None) -> Any:
     layer = Dense(3, ("embed", "mlp"), jnp.dtype("float32"))
     return layer.apply({"params": params}, inputs, rngs=None if key is None else {"dropout": key})
 
