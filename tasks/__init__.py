@@ -14,6 +14,7 @@ from tasks import (
     ontogum,
     ontonotes,
     preco,
+    pronouns,
     redocred,
 )
 from tasks.configuration import settings
@@ -28,6 +29,7 @@ __all__ = [
     "ontogum",
     "ontonotes",
     "preco",
+    "pronouns",
     "redocred",
     "settings",
 ]

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from t5coref.cli import compile_cache
@@ -16,6 +16,7 @@ from t5coref.core.errors import ConfigError
 from t5coref.corpora.files import write_all
 from t5coref.downstream.pronouns import gap, gap_scorer, metrics, sets
 from t5coref.downstream.pronouns.example import PronounExample
+from t5coref.downstream.pronouns.persons import spacy_persons, with_persons
 from t5coref.downstream.text import Mistakes
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ examples:
   t5coref cloze --model runs/mrp/best --set gap gap-validation.tsv
   t5coref cloze --model flan-t5-small --set gap gap-validation.tsv --set wsc273 wsc273.txt \\
     --set winogender all_sentences.tsv --output-dir out
-  t5coref cloze --model RUN/best --set winobias pro_stereotyped_type1.txt.dev \\
-    --set winobias anti_stereotyped_type1.txt.dev
+  t5coref cloze --model RUN/best --set winobias *_stereotyped_type*.txt.test
   t5coref cloze --model RUN/best --set dpr test.c.txt --length mean --json | jq .[0].accuracy
+  t5coref cloze --model RUN/best --set gap gap-test.tsv --persons en_core_web_lg
   t5coref cloze --predicted system.tsv --set gap gap-test.tsv     score what another system wrote
 
 --output-dir gets a file for each FILE: NAME.tsv as the official scorer of GAP reads it, and
@@ -75,12 +76,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="the SentencePiece model, where the folder has none")  # fmt: skip
     parser.add_argument("--set", required=True, action="append", nargs="+", dest="sets",
                         metavar=("NAME", "FILE"),
-                        help=f"a set and its files; NAME is one of {', '.join(sets.SETS)}; may be "
-                        "given several times")  # fmt: skip
+                        help=f"a set and its files, which are scored together; NAME is one of "
+                        f"{', '.join(sets.SETS)}; may be given several times")  # fmt: skip
     parser.add_argument("--length", choices=LENGTHS, default="sum",
                         help="a candidate's score: the sum of its pieces' log-probabilities, its "
                         "log-probability; or their mean, which does not prefer short names "
                         "(default: sum)")  # fmt: skip
+    parser.add_argument("--persons", metavar="PIPELINE",
+                        help="ask GAP about all persons that this spaCy pipeline finds, as the "
+                        "published results do; a name that it does not find is FALSE (default: "
+                        "about the two names)")  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=32, metavar="N",
                         help="candidates scored at once (default: 32)")  # fmt: skip
     parser.add_argument("--dtype", choices=("float32", "bfloat16"),
@@ -92,30 +97,64 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scores all files; exit status 1 if some example could not be read or scored."""
-    files = [(given[0], path) for given in args.sets for path in _files(given)]
+    asked = [Asked(given[0], _files(given)) for given in args.sets]
     if args.predicted is not None:
-        return _score_predicted(args, files)
-    read = [_read(name, path) for name, path in files]  # all, before the model is loaded
-    names = _output_names([path for _, path in files])
-    outputs = pathlib.Path(args.output_dir) if args.output_dir else None
-    if outputs is not None:
-        outputs.mkdir(parents=True, exist_ok=True)
+        return _score_predicted(args, asked)
+    for one in asked:  # all, before the model is loaded
+        one.read()
+    outputs = _outputs(args.output_dir, [path for one in asked for path in one.paths])
+    _change_candidates(args, asked)
     ask = _asker(args)
     reports, failed = [], 0
-    for (set_name, path), (examples, mistakes), name in zip(files, read, names, strict=True):
-        predictions = ask(examples, set_name)
-        for example, prediction in zip(examples, predictions, strict=True):
+    for one in asked:
+        predictions = ask(one.asked, one.set)
+        for example, prediction in zip(one.examples, predictions, strict=True):
             if prediction.error is not None:
-                _warn(f"{path}: {example.name}: {prediction.error}")
-        failed += len(mistakes.messages) + sum(p.error is not None for p in predictions)
-        report = _report(set_name, path, examples, predictions, len(mistakes.messages))
-        reports.append(report)
-        if outputs is not None:
-            _write(outputs, name, set_name, examples, predictions)
+                _warn(f"{one.set}: {example.name}: {prediction.error}")
+        failed += one.unread + sum(p.error is not None for p in predictions)
+        reports.append(_report(one, predictions))
+        _write(one, predictions, outputs)
     _show(args, reports)
     if failed:
         _warn(f"{counted(failed, 'example')} could not be read or scored; they count as wrong")
     return 1 if failed else 0
+
+
+@dataclasses.dataclass
+class Asked:
+    """One --set: its files are scored together.
+
+    Attributes:
+      set: its name.
+      paths: its files.
+      examples: of all files, in their order.
+      asked: the same, perhaps with other candidates.
+      counts: examples of each file.
+      unread: how many could not be read.
+    """
+
+    set: str
+    paths: Sequence[str]
+    examples: list[PronounExample] = dataclasses.field(default_factory=list)
+    asked: list[PronounExample] = dataclasses.field(default_factory=list)
+    counts: list[int] = dataclasses.field(default_factory=list)
+    unread: int = 0
+
+    def read(self) -> None:
+        """Reads the files, and warns of what cannot be read."""
+        for path in self.paths:
+            mistakes = Mistakes()
+            found = sets.read(self.set, path, mistakes)
+            for message in mistakes.messages:
+                _warn(message)
+            self.examples += found
+            self.counts.append(len(found))
+            self.unread += len(mistakes.messages)
+        self.asked = self.examples
+
+    def gold(self) -> dict[str, tuple[str, gap.Labels]]:
+        """What GAP's scorer wants: of the rows that could not be read, too, if they say it."""
+        return {k: v for path in self.paths for k, v in gap.read_labels(path, Mistakes()).items()}
 
 
 def _files(given: Sequence[str]) -> Sequence[str]:
@@ -134,12 +173,17 @@ def _files(given: Sequence[str]) -> Sequence[str]:
     return files
 
 
-def _read(name: str, path: str) -> tuple[list[PronounExample], Mistakes]:
-    mistakes = Mistakes()
-    examples = sets.read(name, path, mistakes)
-    for message in mistakes.messages:
-        _warn(message)
-    return examples, mistakes
+def _change_candidates(args: argparse.Namespace, asked: Sequence[Asked]) -> None:
+    """Asks GAP about the persons that --persons finds."""
+    if args.persons is None:
+        return
+    of_gap = [one for one in asked if one.set == "gap"]
+    if not of_gap:
+        raise ConfigError("--persons changes the candidates of GAP; expected --set gap FILE")
+    find = spacy_persons(args.persons)
+    for one in of_gap:
+        found = find(example.text for example in one.examples)
+        one.asked = [with_persons(e, p) for e, p in zip(one.examples, found, strict=True)]
 
 
 def _asker(args: argparse.Namespace) -> Ask:
@@ -166,19 +210,19 @@ def _asker(args: argparse.Namespace) -> Ask:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Scores of one file.
+    """Scores of one set.
 
     Attributes:
       set: its name.
-      file: where it is.
+      files: where they are.
       tallies: of all examples that stand for a candidate, first, and of groups of them.
       gap: what GAP's official scorer says.
       changes: what gender changes: (pairs that do, pairs) by title.
     """
 
     set: str
-    file: str
-    tallies: dict[str, Tally]
+    files: Sequence[str]
+    tallies: dict[str, Tally] = dataclasses.field(default_factory=dict)
     gap: GapScores | None = None
     changes: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
@@ -187,42 +231,39 @@ GROUPS = ("gender", "answer", "gotcha", "type", "stereotype")
 """What tables are broken down by, where a set has it."""
 
 
-def _report(
-    set_name: str,
-    path: str,
-    examples: Sequence[PronounExample],
-    predictions: Sequence[Prediction],
-    unread: int,
-) -> Report:
+def _report(asked: Asked, predictions: Sequence[Prediction]) -> Report:
     scores = None
-    if set_name == "gap":
-        # Of the rows that could not be read, too, where they say what is true.
-        gold = gap.read_labels(path, Mistakes())
-        scores = gap_scorer.score(gold, gap_scorer.all_labels(examples, predictions))
-    rows = [i for i, example in enumerate(examples) if example.true]
-    answerable = [examples[i] for i in rows]
+    if asked.set == "gap":
+        labels = gap_scorer.all_labels(asked.examples, predictions, asked.asked)
+        scores = gap_scorer.score(asked.gold(), labels)
+    if asked.asked is not asked.examples:  # a right candidate may be missing
+        return Report(asked.set, asked.paths, gap=scores)
+    rows = [i for i, example in enumerate(asked.examples) if example.true]
+    answerable = [asked.examples[i] for i in rows]
     answers = [predictions[i] for i in rows]
-    tallies = {"all": metrics.tally(answerable, answers, unread)}
+    tallies = {"all": metrics.tally(answerable, answers, asked.unread)}
     for key in GROUPS:
         found = metrics.by_group(answerable, answers, key)
         if len(found) > 1:
             tallies |= {f"{key} {value}": tally for (value,), tally in found.items()}
     changes = {}
-    pairs = metrics.changed_by("gender", ("masculine", "feminine"), examples, predictions)
+    pairs = metrics.changed_by("gender", ("masculine", "feminine"), answerable, answers)
     if pairs[1]:
         changes["he/she"] = pairs
-    return Report(set_name, path, tallies, scores, changes)
+    return Report(asked.set, asked.paths, tallies, scores, changes)
 
 
-def _score_predicted(args: argparse.Namespace, files: Sequence[tuple[str, str]]) -> int:
-    if len(files) != 1 or files[0][0] != "gap":
-        raise ConfigError("--predicted scores one file of GAP; expected one --set gap FILE")
-    path = files[0][1]
-    scores = gap_scorer.score(gap.read_labels(path), gap.read_predictions(args.predicted))
+def _score_predicted(args: argparse.Namespace, asked: Sequence[Asked]) -> int:
+    if [one.set for one in asked] != ["gap"]:
+        raise ConfigError("--predicted is scored by GAP's scorer; expected one --set gap FILE")
+    (one,) = asked
+    scores = gap_scorer.score(one.gold(), gap.read_predictions(args.predicted))
     if scores.missing:
-        _warn(f"{args.predicted} lacks {counted(len(scores.missing), 'example')}; they count as "
-              "false negatives")  # fmt: skip
-    _show(args, [Report("gap", path, {}, scores)])
+        _warn(
+            f"{args.predicted} lacks {counted(len(scores.missing), 'example')}; they count as "
+            "false negatives"
+        )
+    _show(args, [Report("gap", one.paths, gap=scores)])
     return 0
 
 
@@ -236,7 +277,7 @@ def _show(args: argparse.Namespace, reports: Sequence[Report]) -> None:
 
 def _table(report: Report) -> Iterator[str]:
     """Percentages, one group a line."""
-    yield f"{report.set}  {report.file}"
+    yield f"{report.set}  {' '.join(report.files)}"
     if report.gap is not None:
         yield f"{'':22}{'precision':>10}{'recall':>10}{'f1':>10}"
         for name, counts in _gap_rows(report.gap):
@@ -265,7 +306,7 @@ def _gap_rows(scores: GapScores) -> Iterator[tuple[str, Counts]]:
 
 
 def _as_json(report: Report) -> dict[str, object]:
-    found: dict[str, object] = {"set": report.set, "file": report.file}
+    found: dict[str, object] = {"set": report.set, "files": list(report.files)}
     if report.gap is not None:
         found["gap"] = {
             name: dataclasses.asdict(counts)
@@ -284,34 +325,41 @@ def _as_json(report: Report) -> dict[str, object]:
     return found
 
 
-def _output_names(paths: Sequence[str]) -> list[str]:
-    """Names of outputs, one for each input.
+def _outputs(folder: str | None, paths: Sequence[str]) -> dict[str, str]:
+    """Where the predictions of each input go, without a suffix; the folder is made.
 
     Raises:
-      ConfigError: two inputs have the same one.
+      ConfigError: two inputs have the same name.
     """
-    names = [pathlib.PurePath(path).name.removesuffix(".gz").removesuffix(".tsv") for path in paths]
+    if folder is None:
+        return {}
+    names = [pathlib.PurePath(path).name.removesuffix(".gz") for path in paths]
+    names = [name.removesuffix(".tsv").removesuffix(".txt").removesuffix(".xml") for name in names]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(
             f"two inputs are called {min(twice)!r}; outputs are named like them, so score them by "
             "two commands with two --output-dir"
         )
-    return names
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    return {path: f"{folder}/{name}" for path, name in zip(paths, names, strict=True)}
 
 
-def _write(
-    folder: pathlib.Path,
-    name: str,
-    set_name: str,
-    examples: Sequence[PronounExample],
-    predictions: Sequence[Prediction],
-) -> None:
-    found = metrics.records(examples, predictions)
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in found)
-    write_all(lines, folder / f"{name}.jsonl")
-    if set_name == "gap":
-        labels = gap_scorer.all_labels(examples, predictions)
-        gap.write_predictions(labels, folder / f"{name}.tsv")
+def _write(asked: Asked, predictions: Sequence[Prediction], outputs: Mapping[str, str]) -> None:
+    """The files of one --set, if any are wanted."""
+    start = 0
+    for path, count in zip(asked.paths, asked.counts, strict=True):
+        rows = slice(start, start + count)
+        start += count
+        if path not in outputs:
+            continue
+        found = metrics.records(asked.asked[rows], predictions[rows])
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in found)
+        write_all(lines, f"{outputs[path]}.jsonl")
+        if asked.set == "gap":
+            labels = gap_scorer.all_labels(
+                asked.examples[rows], predictions[rows], asked.asked[rows]
+            )
+            gap.write_predictions(labels, f"{outputs[path]}.tsv")
 
 
 def _warn(message: str) -> None:

@@ -54,6 +54,8 @@ CONSTRUCTORS = {
     "GlueClassification": "t5coref.downstream.glue_head",
     "FeverVerification": "t5coref.downstream.fever_head",
     "DocREDRelations": "t5coref.downstream.docred_head",
+    "PronounObjective": "t5coref.downstream.pronouns.objective",
+    "pronoun_files": "t5coref.downstream.pronouns.objective",
     "MRPObjective": "t5coref.mrp.objective",
     "mrp_rows": "t5coref.mrp.objective",
     "SentinelSpan": "t5coref.mrp.masking",

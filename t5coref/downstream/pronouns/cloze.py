@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from t5coref.downstream.predict import Target, TextPredictor
+from t5coref.downstream.predict import Scored, TextPredictor
 from t5coref.downstream.pronouns.example import (
     CLOSE,
     SENTINEL,
@@ -22,7 +22,6 @@ from t5coref.downstream.pronouns.example import (
     fillings,
 )
 from t5coref.downstream.pronouns.metrics import Prediction
-from t5coref.tokenizer import Tokenizer
 
 OfLength = Callable[[np.ndarray], float]
 """float32[pieces], the log-probability of each piece of a candidate -> its score."""
@@ -52,7 +51,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Scores the candidates of each example, in order.
 
-    An example that cannot be computed has an `error` instead of scores; the others go on.
+    An example that cannot be computed has an `error` instead of scores; the others go on. One
+    without candidates has no scores.
 
     Args:
       predictor: the model. Its `max_source_length` should be None: snippets are read whole.
@@ -61,25 +61,32 @@ def predict(
       params: other weights than the model's.
     """
     kept, asked = itertools.tee(examples)
-    tokenizer = predictor.model.tokenizer
 
     def requests() -> Iterator[tuple[str, list[str]]]:
         for example in asked:
-            # Candidates that are written alike are scored once, so that they tie exactly.
-            yield cloze_input(example), [cloze_target(f) for f in dict.fromkeys(fillings(example))]
+            if example.candidates:
+                # Candidates that are written alike are scored once, so that they tie exactly.
+                targets = [cloze_target(filling) for filling in dict.fromkeys(fillings(example))]
+                yield cloze_input(example), targets
 
-    for example, scored in zip(kept, predictor.score(requests(), params), strict=True):
+    results = predictor.score(requests(), params)
+    for example in kept:
+        if not example.candidates:
+            yield Prediction(example.name)
+            continue
+        scored = next(results)
         if scored.error is not None:
             yield Prediction(example.name, (), scored.error)
             continue
-        filled = fillings(example)
-        targets = zip(dict.fromkeys(filled), scored.targets, strict=True)
-        scores = {filling: of_length(_of_candidate(tokenizer, t)) for filling, t in targets}
-        yield Prediction(example.name, tuple(scores[filling] for filling in filled))
+        yield _prediction(example, scored, of_length)
 
 
-def _of_candidate(tokenizer: Tokenizer, target: Target) -> np.ndarray:
-    """The log-probabilities of the pieces between the two sentinels."""
-    framed = 1 + 2  # <extra_id_0>; <extra_id_1> and </s>
-    assert len(target.tokens) > framed, tokenizer.piece(int(target.tokens[0]))
-    return target.log_probs[1:-2]
+def _prediction(example: PronounExample, scored: Scored, of_length: OfLength) -> Prediction:
+    filled = fillings(example)
+    # <extra_id_0> comes before a candidate, <extra_id_1> and </s> after it.
+    pieces = [target.log_probs[1:-2] for target in scored.targets]
+    by_filling = dict(zip(dict.fromkeys(filled), pieces, strict=True))
+    for filling, found in by_filling.items():
+        if not len(found):  # it would be certain, and win
+            return Prediction(example.name, (), f"the candidate {filling!r} has no pieces")
+    return Prediction(example.name, tuple(of_length(by_filling[filling]) for filling in filled))

@@ -7,7 +7,7 @@ pronouns divided by that of masculine ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from t5coref.core.errors import FormatError
@@ -107,20 +107,33 @@ def score(gold: Mapping[str, tuple[str, Labels]], predictions: Mapping[str, Labe
     return GapScores(counts["masculine"], counts["feminine"], tuple(missing))
 
 
-def labels(example: PronounExample, prediction: Prediction) -> Labels | None:
-    """TRUE for the name that scores higher, FALSE for the other; both FALSE after a tie.
+def labels(
+    example: PronounExample, prediction: Prediction, asked: PronounExample | None = None
+) -> Labels | None:
+    """TRUE for the name that scores highest; both FALSE after a tie, or for another person.
 
     None after an error: nothing is predicted, which the scorer counts against us.
+
+    Args:
+      example: with the names A and B.
+      prediction: the scores of its candidates, or of those of `asked`.
+      asked: the example with other candidates, see `persons`.
     """
     if prediction.error is not None:
         return None
-    assert len(example.candidates) == 2
-    return prediction.chosen == 0, prediction.chosen == 1
+    chosen = None
+    if prediction.chosen is not None:
+        chosen = (asked or example).candidates[prediction.chosen].text.casefold()
+    first, second = (candidate.text.casefold() == chosen for candidate in example.candidates)
+    return first, second
 
 
 def all_labels(
-    examples: Iterable[PronounExample], predictions: Iterable[Prediction]
+    examples: Sequence[PronounExample],
+    predictions: Sequence[Prediction],
+    asked: Sequence[PronounExample] | None = None,
 ) -> dict[str, Labels]:
     """`labels` of all examples that have some, by name."""
-    made = {e.name: labels(e, p) for e, p in zip(examples, predictions, strict=True)}
+    rows = zip(examples, predictions, asked or examples, strict=True)
+    made = {e.name: labels(e, p, a) for e, p, a in rows}
     return {name: found for name, found in made.items() if found is not None}

@@ -23,13 +23,11 @@ class PronounSet:
     Attributes:
       title: what it is, for people.
       read: its reader.
-      file: where tasks look for it below the folder of data.
       source: where it comes from, and under which licence.
     """
 
     title: str
     read: Read
-    file: str
     source: str
 
 
@@ -49,51 +47,43 @@ SETS = {
     "gap": PronounSet(
         "GAP (Webster et al. 2018)",
         gap.read,
-        "gap/gap-validation.tsv",
         "https://github.com/google-research-datasets/gap-coreference, Apache 2.0",
     ),
     "dpr": PronounSet(
         "Definite Pronoun Resolution (Rahman and Ng 2012)",
         blocks.read,
-        "dpr/test.c.txt",
         "https://www.hlt.utdallas.edu/~vince/data/emnlp12/ (train.c.txt, test.c.txt)",
     ),
     "wsc273": PronounSet(
         "Winograd Schema Challenge (Levesque et al. 2012)",
         _wsc273,
-        "wsc273/wsc273.txt",
         "https://cs.nyu.edu/~davise/papers/WinogradSchemas/WSCollection.xml, CC BY 4.0, or "
         f"wsc273.txt of the {_KOCIJAN}",
     ),
     "pdp": PronounSet(
         "Pronoun Disambiguation Problems (Davis et al. 2017)",
         _collection,
-        "pdp/PDP.txt",
         "https://cs.nyu.edu/~davise/papers/WinogradSchemas/PDPChallenge2016.xml, CC BY 4.0, or "
         f"PDP.txt of the {_KOCIJAN}",
     ),
     "winogender": PronounSet(
         "Winogender, 720 sentences (Rudinger et al. 2018)",
         winogender.read,
-        "winogender/data/all_sentences.tsv",
         "https://github.com/rudinger/winogender-schemas, MIT",
     ),
     "winogender240": PronounSet(
         "Winogender, 240 sentences without gender",
         winogender.read_templates,
-        "winogender/data/templates.tsv",
         "https://github.com/rudinger/winogender-schemas, MIT",
     ),
     "winobias": PronounSet(
         "WinoBias (Zhao et al. 2018)",
         winobias.read,
-        "winobias/data/*_stereotyped_type*.txt.test",
         "https://github.com/uclanlp/corefBias, MIT",
     ),
     "wikicrem": PronounSet(
         "WikiCREM (Kocijan et al. 2019)",
         blocks.read,
-        "wikicrem/WikiCREM_dev.txt",
         "https://ora.ox.ac.uk/objects/uuid:c83e94bb-7584-41a1-aef9-85b0e764d9e3",
     ),
 }

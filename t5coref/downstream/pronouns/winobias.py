@@ -44,6 +44,7 @@ _PHRASE = re.compile(
 )
 _FILE = re.compile(r"(pro|anti)[_-]stereotype")
 _TYPE = re.compile(r"type(\d)")
+_SPLIT = re.compile(r"(?:^|[.])(dev|test)(?:[._]|$)")
 
 Span = tuple[int, int]
 
@@ -51,13 +52,13 @@ Span = tuple[int, int]
 def read(path: PathLike, mistakes: Mistakes | None = None) -> Iterator[PronounExample]:
     """Reads a file of bracketed sentences, or a CoNLL file (`*conll`, `.gz` or not).
 
-    Groups: `gender`; `stereotype` (pro or anti) and `type` (1 or 2) where the file's name says
-    them; `pair`, the same for both sentences of a pair.
+    Groups: `gender`; `stereotype` (pro or anti), `type` (1 or 2) and `split` where the file's name
+    says them; `pair`, the same for the sentences that only differ in the pronoun's gender.
 
     Raises:
       FormatError: something is wrong and nobody collects it.
     """
-    name = str(display_name(path)).removesuffix(".gz")
+    name = display_name(path).rsplit("/", 1)[-1].removesuffix(".gz")
     made = _conll(path) if name.endswith("conll") else _bracketed(path)
     groups = _groups(name)
     for where, number, prepare in made:
@@ -151,10 +152,10 @@ def _occupation(phrase: str) -> str:
 
 
 def _groups(name: str) -> dict[str, str]:
-    stereotype, type_ = _FILE.search(name), _TYPE.search(name)
-    groups = {"stereotype": stereotype[1]} if stereotype else {}
-    return groups | ({"type": type_[1]} if type_ else {})
+    patterns = {"stereotype": _FILE, "type": _TYPE, "split": _SPLIT}
+    found = {key: pattern.search(name) for key, pattern in patterns.items()}
+    return {key: match[1] for key, match in found.items() if match}
 
 
 def _pair(groups: dict[str, str], number: str) -> str:
-    return f"{groups.get('type', '')}-{number}".lstrip("-")
+    return ".".join([*(groups[key] for key in ("split", "type") if key in groups), number])
