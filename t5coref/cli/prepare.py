@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from t5coref import corpora
+from t5coref.cli import prepare_mrp
 from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
 from t5coref.core.errors import ConfigError
 from t5coref.corpora.report import Report
@@ -51,6 +52,9 @@ examples:
       --tokenizer t5/spiece.model --output prepared/litbank_fold2_full_copy
 
   t5coref prepare --check prepared/mine
+
+  plain text for pre-training:
+    t5coref prepare mrp --help
 """
 
 
@@ -86,10 +90,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="processes that linearize (default: one a core)")  # fmt: skip
     add("--check", metavar="DIR", help="verify prepared data instead")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the summary")
+    kinds = parser.add_subparsers(title="other kinds of data", metavar="KIND")
+    mrp = kinds.add_parser(
+        "mrp", help=prepare_mrp.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    prepare_mrp.configure(mrp)
+    mrp.set_defaults(run_kind=prepare_mrp.run)
+    parser.set_defaults(run_kind=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepares or checks; exit status 1 if a check fails."""
+    if args.run_kind is not None:
+        return args.run_kind(args)
     if importlib.util.find_spec("tensorflow") is None:
         raise ConfigError(
             "prepared data is written and read with TensorFlow, which is not installed; "
