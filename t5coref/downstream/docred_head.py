@@ -4,61 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from t5coref.core.document import Annotation, Document, Relation
 from t5coref.core.entities import left_out, relations_known
-from t5coref.core.errors import ConfigError, DocumentError, MismatchError
+from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.relation_metrics import RelationScorer, train_facts
+from t5coref.downstream.docred_rows import RelationRow, Room, rooms, row_of, side_by_side
 from t5coref.downstream.head_model import HeadModel, outputs
 from t5coref.downstream.head_objective import Outputs, Score
-from t5coref.downstream.head_rows import padded
-from t5coref.joint_ie.features import read
 from t5coref.nn.downstream import BilinearRelations
 from t5coref.tokenizer import Tokenizer
 from t5coref.train.inputs import digest
 
-LENGTH_STEP = 64
-PAIR_STEP = 32
-MENTION_STEP = 16
-
 NEGATIVES = 3
 """Pairs without a relation that training takes for each pair with one."""
-
-
-@dataclass(frozen=True, eq=False)
-class RelationRow:
-    """A document whose entities are given.
-
-    Attributes:
-      name: what messages call it.
-      source: `int32[T]` pieces, `</s>` included.
-      mentions: `int32[M, 3]` first piece, end, entity.
-      first: `int32[E]` first piece of its earliest mention.
-      entities: `[E]` which cluster of the annotation each entity is: those with a mention that was
-        read.
-      related: pairs of entities -> their classes, from 1 on.
-      lost: mentions that were not read.
-    """
-
-    name: str
-    source: np.ndarray
-    mentions: np.ndarray
-    first: np.ndarray
-    entities: tuple[int, ...]
-    related: Mapping[tuple[int, int], tuple[int, ...]]
-    lost: int
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def pairs(self) -> list[tuple[int, int]]:
-        """All ordered pairs of two entities."""
-        count = range(len(self.entities))
-        return [(head, tail) for head in count for tail in count if head != tail]
 
 
 class Scored(NamedTuple):
@@ -115,6 +77,8 @@ class DocREDRelations:
         self.head = BilinearRelations(len(self.relations) + 1, hidden_dim, distance_dim)
         self.max_length, self.negatives = max_length, negatives
         self._train, self._dev = train_set, dev_set
+        self._rooms: dict[int, Room] = {}
+        self._dev_rooms: dict[int, Room] = {}
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -129,17 +93,19 @@ class DocREDRelations:
 
     def rows(self, tokenizer: Tokenizer) -> list[RelationRow]:
         """Training documents of which at least one pair with a relation was read."""
-        rows = [row_of(d, tokenizer, self.relations, self.max_length) for d in self._train]
-        return [row for row in rows if row.related]
+        every = [row_of(d, tokenizer, self.relations, self.max_length) for d in self._train]
+        rows = [row for row in every if row.related]
+        self._rooms = rooms(rows, [self._drawn_pairs(row) for row in rows])
+        return rows
 
     def batch(
         self, rows: Sequence[RelationRow], random: np.random.Generator | None
     ) -> dict[str, np.ndarray]:
         """Documents with drawn pairs, or with all, and then without labels."""
         if random is None:
-            return side_by_side(rows, [row.pairs() for row in rows])
+            return side_by_side(rows, [row.pairs() for row in rows], self._dev_rooms)
         pairs = [self._drawn(row, random) for row in rows]
-        features = side_by_side(rows, pairs)
+        features = side_by_side(rows, pairs, self._rooms)
         labels = np.zeros((*features["pair_mask"].shape, len(self.relations) + 1), np.int32)
         for i, (row, chosen) in enumerate(zip(rows, pairs, strict=True)):
             for j, pair in enumerate(chosen):
@@ -151,6 +117,7 @@ class DocREDRelations:
         if not self._dev:
             return None
         rows = [row_of(d, tokenizer, self.relations, self.max_length) for d in self._dev]
+        self._dev_rooms = rooms(rows, [len(row.pairs()) for row in rows])
         facts = train_facts(self._train)
 
         def score(computed: Outputs) -> dict[str, float]:
@@ -178,9 +145,13 @@ class DocREDRelations:
             notes.append(f"{left} training documents have no relation in what is read")
         return tuple(notes)
 
+    def _drawn_pairs(self, row: RelationRow) -> int:
+        every, related = len(row.pairs()), len(row.related)
+        return related + min(every - related, self.negatives * related)
+
     def _drawn(self, row: RelationRow, random: np.random.Generator) -> list[tuple[int, int]]:
         without = [pair for pair in row.pairs() if pair not in row.related]
-        count = min(len(without), self.negatives * len(row.related))
+        count = self._drawn_pairs(row) - len(row.related)
         chosen = random.choice(len(without), count, replace=False) if count else []
         return [*row.related, *(without[i] for i in chosen)]
 
@@ -252,93 +223,6 @@ def best_threshold(
     return float((ranked[best] + behind[best]) / 2)
 
 
-def row_of(
-    document: Document, tokenizer: Tokenizer, relations: Sequence[str], max_length: int
-) -> RelationRow:
-    """A document as pieces with its entities and relations.
-
-    Args:
-      document: with clusters.
-      tokenizer: words are encoded one by one.
-      relations: names of the relation types; empty = the document's relations are not looked at.
-      max_length: pieces that are read, `</s>` included.
-
-    Raises:
-      DocumentError: there are no clusters, or a relation of an unknown name.
-    """
-    gold = document.annotation
-    if gold is None:
-        raise DocumentError(
-            f"document {document.doc_id!r} has no annotation; expected one with clusters"
-        )
-    whole = read(document, tokenizer)
-    last = max_length - 1
-    source = whole.source
-    if len(source) > max_length:
-        source = np.append(source[:last], source[-1])
-    starts, ends = whole.word_start.nonzero()[0], whole.word_end.nonzero()[0] + 1
-    start_of = dict(zip(whole.word[starts].tolist(), starts.tolist(), strict=True))
-    end_of = dict(zip(whole.word[ends - 1].tolist(), ends.tolist(), strict=True))
-    mentions, first, entities, lost = [], [], [], 0
-    for cluster, spans in enumerate(gold.clusters):
-        held = [
-            (start_of[a], end_of[b - 1])
-            for a, b in spans
-            if a in start_of and b - 1 in end_of and end_of[b - 1] <= last
-        ]
-        lost += len(spans) - len(held)
-        if held:
-            mentions += [(start, end, len(entities)) for start, end in held]
-            first.append(held[0][0])
-            entities.append(cluster)
-    return RelationRow(
-        repr(document.doc_id),
-        source.astype(np.int32),
-        np.asarray(mentions, np.int32).reshape(-1, 3),
-        np.asarray(first, np.int32),
-        tuple(entities),
-        _related(document, gold, entities, relations),
-        lost,
-    )
-
-
-def side_by_side(
-    rows: Sequence[RelationRow], pairs: Sequence[Sequence[tuple[int, int]]]
-) -> dict[str, np.ndarray]:
-    """The features of `BilinearRelations` but the labels."""
-    both = [np.asarray(chosen, np.int32).reshape(-1, 2) for chosen in pairs]
-    names = ("mention_start", "mention_end", "mention_entity")
-    features = {
-        name: padded([row.mentions[:, k] for row in rows], MENTION_STEP)
-        for k, name in enumerate(names)
-    }
-    return {
-        **features,
-        "encoder_input_tokens": padded([row.source for row in rows], LENGTH_STEP),
-        "entity_start": padded([row.first for row in rows], MENTION_STEP),
-        "pair_head": padded([x[:, 0] for x in both], PAIR_STEP),
-        "pair_tail": padded([x[:, 1] for x in both], PAIR_STEP),
-        "pair_mask": padded([np.ones(len(x), np.int32) for x in both], PAIR_STEP),
-    }
-
-
-def _related(
-    document: Document, gold: Annotation, entities: Sequence[int], relations: Sequence[str]
-) -> dict[tuple[int, int], tuple[int, ...]]:
-    kinds = {name: kind for kind, name in enumerate(relations, start=1)}
-    place = {cluster: entity for entity, cluster in enumerate(entities)}
-    found: dict[tuple[int, int], set[int]] = {}
-    for r in gold.relations if relations else ():
-        if r.type not in kinds:
-            raise DocumentError(
-                f"document {document.doc_id!r} has a relation {r.type!r}, which is not among the "
-                f"{len(kinds)} that are learned; give the inventory of the corpus"
-            )
-        if r.head in place and r.tail in place and r.head != r.tail:
-            found.setdefault((place[r.head], place[r.tail]), set()).add(kinds[r.type])
-    return {pair: tuple(sorted(found[pair])) for pair in sorted(found)}
-
-
 def _scored(row: RelationRow, output: np.ndarray) -> Scored:
     pairs = row.pairs()
     clusters = np.asarray([(row.entities[h], row.entities[t]) for h, t in pairs]).reshape(-1, 2)
@@ -358,9 +242,11 @@ def _all_scored(model: HeadModel, documents: Sequence[Document], batch_size: int
     data = _data(model)
     rows = [row_of(d, model.tokenizer, (), data["max_length"]) for d in documents]
 
+    room_of = rooms(rows, [len(row.pairs()) for row in rows])
+
     def batch(rows: Sequence[RelationRow], random: Any) -> dict[str, np.ndarray]:
         del random
-        return side_by_side(rows, [row.pairs() for row in rows])
+        return side_by_side(rows, [row.pairs() for row in rows], room_of)
 
     found = outputs(model, rows, batch, batch_size=batch_size)
     return [_scored(row, output) for row, output in zip(rows, found, strict=True)]

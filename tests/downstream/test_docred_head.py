@@ -16,9 +16,9 @@ from t5coref.downstream.docred_head import (
     Scored,
     best_threshold,
     relations_of_documents,
-    row_of,
     threshold_of,
 )
+from t5coref.downstream.docred_rows import row_of
 from t5coref.downstream.head_model import HeadModel, head_model
 from t5coref.downstream.head_objective import HeadObjective
 from t5coref.model import from_scratch
@@ -98,7 +98,7 @@ def test_unknown_relations_and_no_entities(documents, base):
 
 def test_batches(documents, base):
     both = [*documents[:2], document(2, [Relation(0, 1, "founded"), Relation(0, 1, "based in")])]
-    task = DocREDRelations(train_set=both, relations=RELATIONS, negatives=1)
+    task = DocREDRelations(train_set=both, dev_set=both, relations=RELATIONS, negatives=1)
     rows = task.rows(base.tokenizer)
     features = task.batch(rows, np.random.default_rng(0))
     labels, mask = features["pair_labels"], features["pair_mask"]
@@ -112,9 +112,38 @@ def test_batches(documents, base):
     assert len(drawn) > 1
     again = task.batch(rows, np.random.default_rng(0))
     np.testing.assert_array_equal(again["pair_tail"], features["pair_tail"])
+    assert task.scorer(base.tokenizer) is not None
     everything = task.batch(rows, None)
     assert everything["pair_mask"].sum(1).tolist() == [6, 6, 6]
     assert "pair_labels" not in everything
+
+
+def test_one_shape_a_length(base):
+    """Whatever is drawn together, batches of a length have one shape."""
+    longer = [document(i) for i in range(6)]
+    for i in range(6, 9):  # the same text eight times, with more of everything
+        words, clusters = document(i).words * 8, document(i).annotation.clusters
+        spans = [[(a + 10 * k, b + 10 * k) for a, b in c] for k in range(8) for c in clusters]
+        relations = [Relation(j, j + 1, "founded") for j in range(23)]
+        longer.append(
+            Document(
+                doc_id=f"long-{i}", words=words,
+                sentences=tuple((10 * k, 10 * k + 10) for k in range(8)),
+                annotation=Annotation(tuple(map(tuple, spans)), tuple(relations)),
+            )
+        )  # fmt: skip
+    task = DocREDRelations(train_set=longer, relations=RELATIONS)
+    rows = task.rows(base.tokenizer)
+    random = np.random.default_rng(0)
+    shapes = {}
+    for _ in range(40):
+        chosen = [rows[i] for i in random.integers(0, len(rows), 2)]
+        features = task.batch(chosen, random)
+        found = {name: array.shape for name, array in features.items()}
+        length = features["encoder_input_tokens"].shape[1]
+        assert shapes.setdefault(length, found) == found
+    assert len(shapes) == 2
+    assert max(found["pair_mask"][1] for found in shapes.values()) == 96  # 23 and 69, rounded
 
 
 def test_the_threshold_by_brute_force(documents):
