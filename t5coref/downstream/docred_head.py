@@ -233,7 +233,8 @@ def _annotation(
     document: Document, scored: Scored, threshold: float, relations: Sequence[str]
 ) -> Annotation:
     above = np.argwhere(scored.scores > threshold).tolist()
-    kept = tuple(Relation(*scored.pairs[i].tolist(), relations[kind]) for i, kind in above)
+    pairs = scored.pairs.tolist()
+    kept = tuple(Relation(pairs[i][0], pairs[i][1], relations[kind]) for i, kind in above)
     assert document.annotation is not None
     return dataclasses.replace(document.annotation, relations=kept)
 

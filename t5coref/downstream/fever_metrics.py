@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from t5coref.core.errors import ConfigError
+from t5coref.corpora.files import Target, write_all
+from t5coref.corpora.jsonl import dump_line
 from t5coref.downstream.fever import EVIDENCE, UNKNOWN, Claim, Place, label_of
 from t5coref.downstream.text import TextExample
 
@@ -73,6 +75,25 @@ def fever_scores(gold: Sequence[Claim], found: Sequence[Verdict]) -> dict[str, f
         "evidence_recall": recall,
         "evidence_f1": 2 * precision * recall / both if both else 0.0,
     }
+
+
+def write_verdicts(claims: Sequence[Claim], found: Sequence[Verdict], target: Target) -> None:
+    """Writes verdicts as the shared task's `predictions.jsonl`: five sentences at most.
+
+    Raises:
+      ConfigError: not one verdict for each claim.
+    """
+    if len(claims) != len(found):
+        raise ConfigError(f"{len(found)} verdicts for {len(claims)} claims; expected one for each")
+    rows = (
+        {
+            "id": int(claim.name) if claim.name.isdecimal() else claim.name,
+            "predicted_label": verdict.label,
+            "predicted_evidence": [list(place) for place in verdict.evidence[:EVIDENCE]],
+        }
+        for claim, verdict in zip(claims, found, strict=True)
+    )
+    write_all((dump_line(row) for row in rows), target)
 
 
 def text_accuracy(examples: Sequence[TextExample], texts: Sequence[str]) -> Mapping[str, float]:

@@ -52,9 +52,20 @@ class HeadTask(Protocol[R]):
       settings: JSON of what a resumed run must share: digests of the data, lengths.
     """
 
-    name: str
-    head: Head
-    score: str
+    @property
+    def name(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def head(self) -> Head:
+        """See above."""
+        ...
+
+    @property
+    def score(self) -> str:
+        """See above."""
+        ...
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -139,7 +150,7 @@ class HeadObjective(T5Objective[HeadModel], Generic[R]):
         if not self._rows:
             raise ConfigError(f"there is nothing to train on: {task.name} has no examples")
         self.examples, self.score = len(self._rows), task.score
-        self.notes = tuple(task.notes(self._rows))
+        self.notes: Sequence[str] = tuple(task.notes(self._rows))
         head: Any = task.head  # hashable, which type checkers do not know of linen modules
         self.loss: Loss = head_loss(self.config, head)
         score = task.scorer(self.model.tokenizer)

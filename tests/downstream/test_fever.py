@@ -14,7 +14,12 @@ from t5coref.core.errors import ConfigError, FormatError
 from t5coref.downstream import fever
 from t5coref.downstream.fever import LABELS, Claim, Evidence
 from t5coref.downstream.fever_head import FeverVerification, row_of, side_by_side
-from t5coref.downstream.fever_metrics import Verdict, fever_scores, text_accuracy
+from t5coref.downstream.fever_metrics import (
+    Verdict,
+    fever_scores,
+    text_accuracy,
+    write_verdicts,
+)
 from t5coref.downstream.text import Mistakes
 from t5coref.nn.downstream.kgat import SEGMENT
 
@@ -174,6 +179,18 @@ def test_the_score_in_words():
         fever_scores(gold, [Verdict("SUPPORTS", [])])
     with pytest.raises(ConfigError, match="claim 3 has no label"):
         fever_scores([Claim("3", "x", None)], [Verdict("SUPPORTS", [])])
+
+
+def test_predictions_for_the_shared_task(tmp_path):
+    claims = [Claim("7", "x", None), Claim("a8", "x", None)]
+    found = [Verdict("REFUTES", [("é", i) for i in range(7)]), Verdict(LABELS[2], [])]
+    write_verdicts(claims, found, tmp_path / "predictions.jsonl")
+    assert [json.loads(x) for x in (tmp_path / "predictions.jsonl").read_text().splitlines()] == [
+        {"id": 7, "predicted_label": "REFUTES", "predicted_evidence": [["é", i] for i in range(5)]},
+        {"id": "a8", "predicted_label": "NOT ENOUGH INFO", "predicted_evidence": []},
+    ]
+    with pytest.raises(ConfigError, match="1 verdicts for 2 claims"):
+        write_verdicts(claims, found[:1], tmp_path / "other.jsonl")
 
 
 def test_labels_that_are_written(tmp_path):

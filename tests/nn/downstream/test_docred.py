@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ def bucket(distance):
 @functools.cache
 def made():
     random = np.random.default_rng(0)
-    features = {
+    features: dict[str, Any] = {
         name: np.zeros((2, 6), np.int32)
         for name in ("mention_start", "mention_end", "mention_entity", "pair_head", "pair_tail",
                      "pair_mask")
@@ -57,7 +58,7 @@ def made():
             features["pair_mask"][b, i] = 1
             features["pair_labels"][b, i, list(classes)] = 1
     states = random.normal(size=(2, T, D)).astype(np.float32)
-    params = HEAD.init(jax.random.key(0), jnp.asarray(states), features, deterministic=True)[
+    params: Any = HEAD.init(jax.random.key(0), jnp.asarray(states), features, deterministic=True)[
         "params"
     ]
     return states, features, params
@@ -65,7 +66,7 @@ def made():
 
 @jax.jit
 def apply(params, states, features):
-    output = HEAD.apply({"params": params}, states, features, deterministic=True)
+    output: Any = HEAD.apply({"params": params}, states, features, deterministic=True)
     return output, HEAD.losses(output, features)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -147,7 +148,7 @@ def test_loss_and_gradient():
     @jax.jit
     def loss(params, states):
         features = {SEGMENT: segment, LABEL: labels}
-        output = HEAD.apply({"params": params}, states, features, deterministic=False)
+        output: Any = HEAD.apply({"params": params}, states, features, deterministic=False)
         total, weight = HEAD.losses(output, features)
         return jnp.sum(total), (total, weight)
 
