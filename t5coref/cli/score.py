@@ -16,6 +16,15 @@ from t5coref.cli.relations import (
     relation_lines,
     relation_scorer,
 )
+from t5coref.cli.schemes import (
+    EXAMPLES,
+    add_scheme_arguments,
+    cluster_scorer,
+    described,
+    more_json,
+    more_lines,
+)
+from t5coref.cli.schemes import HELP as SCHEME_HELP
 from t5coref.cli.tables import as_json, counted, table
 from t5coref.core import metrics
 from t5coref.core.document import Annotation, Document
@@ -28,8 +37,8 @@ HELP = "score predicted clusters and relations against a key"
 DESCRIPTION = """\
 Scores the clusters and relations of RESPONSE against those of KEY. Either side is a file of any
 format that t5coref reads, a folder of such files, or - for standard input. Documents are matched by
-doc_id, mentions by their exact bounds, and counts are added over all documents before they are
-divided, as the official CoNLL scorer does.
+doc_id, mentions by their exact bounds or as --scheme says, and counts are added over all documents
+before they are divided, as the official scorers do.
 
 A document that RESPONSE lacks counts as one without clusters, and a warning says so. Documents
 that KEY lacks, texts of different lengths and missing annotations are errors.
@@ -38,7 +47,9 @@ that KEY lacks, texts of different lengths and missing annotations are errors.
 EPILOG = f"""\
 metrics:
   muc, b3 (or bcub), ceafm, ceafe, blanc, lea, mentions; conll is the mean of muc, b3 and ceafe.
+  With --scheme ua or corefud also mor, the overlap of mentions, and zeros, anaphoric ones.
 
+{SCHEME_HELP}
 {METRICS}
 docs/metrics.md defines each of them.
 
@@ -47,7 +58,7 @@ examples:
   t5coref score dev.conll predicted.jsonl --metrics all --remove-singletons
   t5coref score gold/ predicted/ --format conllu --per-document
   t5coref score dev.jsonl predicted.jsonl --json | jq .conll.f1
-  t5coref score docred/dev.json predicted.jsonl --train docred/train_annotated.json
+{EXAMPLES}  t5coref score docred/dev.json predicted.jsonl --train docred/train_annotated.json
   t5coref score dev.json predicted.jsonl --json | jq .relations.re.f1
   t5coref score docred/test.json predicted.jsonl --codalab result.json
 
@@ -55,8 +66,6 @@ examples:
 with exactly the mentions of an entity of KEY has its number, any other one a number of its own.
 The test set says nothing of relations, so that only its clusters are scored.
 """
-
-ALIASES = {"bcub": "b3"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,18 +95,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lenient", action="store_true", help="skip and count what breaks a file's format"
     )
-    parser.add_argument(
-        "--metrics",
-        type=_metric_names,
-        default=metrics.DEFAULT,
-        metavar="NAMES",
-        help=f"names joined by commas, or all (default: {','.join(metrics.DEFAULT)})",
-    )
-    parser.add_argument(
-        "--remove-singletons",
-        action="store_true",
-        help="leave out clusters of one mention, on both sides",
-    )
+    add_scheme_arguments(parser)
     add_train_argument(parser)
     parser.add_argument(
         "--codalab", metavar="FILE", help="write RESPONSE's relations as a Codalab submission"
@@ -118,19 +116,19 @@ def run(args: argparse.Namespace) -> int:
       T5CorefError: a side cannot be read, or the two do not belong together.
     """
     report = corpora.Report()
-    total = metrics.Scorer(args.metrics, remove_singletons=args.remove_singletons)
+    total = cluster_scorer(args)
     relations, speaks = relation_scorer(args), False
     pairs = list(_paired(args, report))
     documents: dict[str, tuple[metrics.Scores, metrics.Scores]] = {}
     for key, response in pairs:
-        assert key.annotation is not None  # _read_side refuses that
-        one = metrics.Scorer(args.metrics, remove_singletons=args.remove_singletons)
-        one.add(key.annotation.clusters, response.clusters)
-        total.merge(one)
+        one = cluster_scorer(args)
+        one.add(key, response)
+        total.merge(one)  # type: ignore[arg-type]  # both are made of the same options
+        annotation = _annotation(response)
         own = RelationScorer(relations.train_facts)
-        own.add(key, response)
+        own.add(key, annotation)
         relations.merge(own)
-        speaks |= has_relations(key, response)
+        speaks |= has_relations(key, annotation)
         if args.per_document:
             documents[key.doc_id] = one.compute(), own.compute()
     print_notes(report, verbose=args.verbose)
@@ -139,9 +137,9 @@ def run(args: argparse.Namespace) -> int:
         warn(f"{args.key} does not say which relations {counted(unknown, 'document')} have; "
               "theirs are not scored")  # fmt: skip
     if args.codalab is not None:
-        _write_submission(pairs, args.codalab)
+        _write_submission([(key, _annotation(found)) for key, found in pairs], args.codalab)
     if args.json:
-        out = as_json(total.compute())
+        out = as_json(total.compute()) | more_json(total)
         if speaks:
             out["relations"] = relation_json(relations)
         if args.per_document:
@@ -155,8 +153,9 @@ def run(args: argparse.Namespace) -> int:
             columns = [name for name in ("re", "ign") if speaks and name in relations.compute()]
             print("\n".join(_document_table(documents, columns)), end="\n\n")
         print("\n".join(table(total.compute())))
-        singletons = "without singletons" if args.remove_singletons else "singletons kept"
-        print(f"{counted(total.documents, 'document')}, {singletons}")
+        for line in more_lines(total):
+            print(line)
+        print(f"{counted(total.documents, 'document')}, {described(total, args)}")
         if speaks:
             print("", *relation_lines(relations), sep="\n")
     return 0
@@ -168,21 +167,13 @@ def _write_submission(pairs: Sequence[tuple[Document, Annotation]], target: str)
         warn(f"{target} is empty: there are no relations; the official script cannot read that")
 
 
-def _metric_names(text: str) -> tuple[str, ...]:
-    if text == "all":
-        return metrics.NAMES
-    names = tuple(ALIASES.get(name, name) for name in text.replace(" ", "").split(",") if name)
-    if unknown := [name for name in names if name not in metrics.NAMES] or not names:
-        raise argparse.ArgumentTypeError(
-            f"unknown metrics {unknown if names else text!r}; "
-            f"expected some of {','.join(metrics.NAMES)} joined by commas, or all"
-        )
-    return names
+def _annotation(response: Document | None) -> Annotation:
+    return (None if response is None else response.annotation) or Annotation()
 
 
 def _paired(
     args: argparse.Namespace, report: corpora.Report
-) -> Iterator[tuple[Document, Annotation]]:
+) -> Iterator[tuple[Document, Document | None]]:
     """Every document of the key, in its order, and what is predicted for it."""
     if args.key == args.response == "-":
         raise MismatchError("KEY and RESPONSE are both standard input; give a file for one of them")
@@ -202,7 +193,7 @@ def _paired(
         response = responses.get(doc_id)
         if response is not None:
             _check_words(key, response)
-        yield key, (response.annotation if response is not None else None) or Annotation()
+        yield key, response
 
 
 def _read_side(

@@ -15,6 +15,9 @@ BLANK_LINES = "blank_lines"
 """Key of `Document.extra`: word offsets at which a CoNLL file has a blank line too many. The
 published sentence marks count it as the end of a sentence."""
 
+ANAPHORA = "anaphora"
+"""Key of `Document.extra`: what a corpus says of this very annotation (`core/anaphora.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -211,8 +214,9 @@ class Document:
                 )
 
     def with_annotation(self, annotation: Annotation | None) -> Document:
-        """The same document under another annotation."""
-        return replace(self, annotation=annotation)
+        """The same document under another annotation; what `extra` says of the old one goes."""
+        extra = {key: value for key, value in self.extra.items() if key != ANAPHORA}
+        return replace(self, annotation=annotation, extra=extra)
 
     def span_text(self, span: Span) -> str:
         """The text of a span: from the raw text where there is one, else words and blanks."""

@@ -11,7 +11,7 @@ mention).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,10 +21,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from t5coref.core.document import Span
 from t5coref.core.errors import ConfigError
 
-Clusters = Sequence[Sequence[Span]]
+Clusters = Sequence[Sequence[Hashable]]
+"""Clusters of mentions: spans, or whatever else is equal on both sides where mentions match."""
 
 
 class PRF(NamedTuple):
@@ -75,10 +75,14 @@ class Counts:
         For BLANC this is the rule of the official scorer: a key without coreference links (or
         without non-coreference links) is scored on the other kind alone.
         """
-        defined = [ratio.prf() for ratio in self.ratios if ratio.key_total]
-        if not defined:
-            return PRF(0.0, 0.0, 0.0)
-        return PRF(*(sum(column) / len(defined) for column in zip(*defined, strict=True)))
+        return _mean(ratio.prf() for ratio in self.ratios if ratio.key_total)
+
+    def compute_of_either(self) -> PRF:
+        """The mean over the ratios that either side has anything to say about; 0 without any.
+
+        For BLANC this is the rule of the scorers of Universal Anaphora and CorefUD.
+        """
+        return _mean(r.prf() for r in self.ratios if r.key_total or r.response_total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +94,9 @@ class Overlap:
       response_sizes: `[R]` mentions of each response cluster.
       key_of: `[C]` key cluster of each cell.
       response_of: `[C]` response cluster of each cell.
-      shared: `[C]` mentions in both, at least 1.
+      shared: `[C]` mentions in both, at least 1; 0 where the clusters share an antecedent alone.
+      split: `[3, C]` how much the clusters' split antecedents agree, in recall, precision and F1;
+        0 nearly everywhere (`core/split_antecedents.py`).
     """
 
     key_sizes: np.ndarray
@@ -98,6 +104,7 @@ class Overlap:
     key_of: np.ndarray
     response_of: np.ndarray
     shared: np.ndarray
+    split: np.ndarray
 
 
 def overlap(key: Clusters, response: Clusters, *, remove_singletons: bool = False) -> Overlap:
@@ -125,12 +132,13 @@ def overlap(key: Clusters, response: Clusters, *, remove_singletons: bool = Fals
         key_of=key_of,
         response_of=response_of,
         shared=shared.astype(np.int64),
+        split=np.zeros((3, len(cells))),
     )
 
 
-def _membership(clusters: Clusters, smallest: int) -> tuple[dict[Span, int], list[int]]:
+def _membership(clusters: Clusters, smallest: int) -> tuple[dict[Hashable, int], list[int]]:
     """Cluster number of every span, and the clusters' sizes; smaller clusters get no number."""
-    member: dict[Span, int] = {}
+    member: dict[Hashable, int] = {}
     sizes: list[int] = []
     for cluster in clusters:
         new = set(cluster).difference(member)
@@ -142,50 +150,67 @@ def _membership(clusters: Clusters, smallest: int) -> tuple[dict[Span, int], lis
 
 def muc(table: Overlap) -> Counts:
     """Links that must be kept to join what is common (Vilain et al. 1995)."""
-    common = int((table.shared - 1).sum())
-    return _counts(common, (table.key_sizes - 1).sum(), common, (table.response_sizes - 1).sum())
+    common = int(np.maximum(table.shared - 1, 0).sum())
+    recall, precision = (table.split[:2] * (table.shared > 0)).sum(axis=1)
+    return _counts(
+        common + recall,
+        (table.key_sizes - 1).sum(),
+        common + precision,
+        (table.response_sizes - 1).sum(),
+    )
 
 
 def b3(table: Overlap) -> Counts:
     """B-cubed: the share of each mention's cluster that is right (Bagga and Baldwin 1998)."""
-    squares = table.shared.astype(np.float64) ** 2
+    recall, precision = (table.shared + table.split[:2]) ** 2
     return _counts(
-        (squares / table.key_sizes[table.key_of]).sum(),
+        (recall / table.key_sizes[table.key_of]).sum(),
         table.key_sizes.sum(),
-        (squares / table.response_sizes[table.response_of]).sum(),
+        (precision / table.response_sizes[table.response_of]).sum(),
         table.response_sizes.sum(),
     )
 
 
 def ceafm(table: Overlap) -> Counts:
     """CEAF, shared mentions under the best one-to-one map of clusters (Luo 2005, phi 3)."""
-    common = _best_alignment(table, table.shared.astype(np.float64))
+    common = _best_alignment(table, table.shared + table.split[2])
     return _counts(common, table.key_sizes.sum(), common, table.response_sizes.sum())
 
 
 def ceafe(table: Overlap) -> Counts:
     """CEAF, Dice similarity under the best one-to-one map of clusters (Luo 2005, phi 4)."""
     sizes = table.key_sizes[table.key_of] + table.response_sizes[table.response_of]
-    common = _best_alignment(table, 2 * table.shared / sizes)
+    common = _best_alignment(table, 2 * (table.shared + table.split[2]) / sizes)
     return _counts(common, len(table.key_sizes), common, len(table.response_sizes))
 
 
 def blanc(table: Overlap) -> Counts:
     """BLANC over predicted mentions: coreference and non-coreference links (Luo et al. 2014)."""
-    in_key = _links(table.key_sizes)
-    in_response = _links(table.response_sizes)
-    in_both = _links(table.shared)
-    # Of the links between common mentions, those that are neither a key nor a response link.
-    key_common = _links(np.bincount(table.key_of, table.shared))
-    response_common = _links(np.bincount(table.response_of, table.shared))
-    apart = _links(table.shared.sum()) - key_common - response_common + in_both
-    key_apart = _links(table.key_sizes.sum()) - in_key
-    response_apart = _links(table.response_sizes.sum()) - in_response
-    return Counts(
-        (
-            Ratio(in_both, in_key, in_both, in_response),
-            Ratio(apart, key_apart, apart, response_apart),
-        )
+    return Counts(blanc_together(table).ratios + blanc_apart(table).ratios)
+
+
+def blanc_together(table: Overlap) -> Counts:
+    """The first half of BLANC: links within clusters."""
+    common = _links(table.shared) + (table.split[2] * table.shared).sum()
+    return _counts(common, _links(table.key_sizes), common, _links(table.response_sizes))
+
+
+def blanc_apart(table: Overlap) -> Counts:
+    """The second half of BLANC: links across clusters."""
+    weights = table.shared + table.split[2]
+
+    def pairs(of: np.ndarray) -> float:
+        return (np.bincount(of, weights) ** 2).sum()
+
+    # Ordered pairs of common mentions, less those in one cluster of either side; pairs in one of
+    # both were taken off twice. A mention with itself adds and loses as much.
+    ordered = weights.sum() ** 2 - pairs(table.key_of) - pairs(table.response_of)
+    common = (ordered + (weights**2).sum()) / 2
+    return _counts(
+        common,
+        _links(table.key_sizes.sum()) - _links(table.key_sizes),
+        common,
+        _links(table.response_sizes.sum()) - _links(table.response_sizes),
     )
 
 
@@ -196,14 +221,17 @@ def lea(table: Overlap) -> Counts:
     """
     key = table.key_sizes[table.key_of]
     response = table.response_sizes[table.response_of]
-    resolved = table.shared * (table.shared - 1) / 2
-    resolved[(key == 1) & (response == 1)] = 1
 
-    def resolution(size: np.ndarray) -> float:
+    def resolution(size: np.ndarray, split: np.ndarray) -> float:
+        resolved = table.shared * (table.shared - 1) / 2 + split * table.shared
+        resolved[(key == 1) & (response == 1)] = 1
         return float((size * resolved / np.maximum(size * (size - 1) / 2, 1)).sum())
 
     return _counts(
-        resolution(key), table.key_sizes.sum(), resolution(response), table.response_sizes.sum()
+        resolution(key, table.split[0]),
+        table.key_sizes.sum(),
+        resolution(response, table.split[1]),
+        table.response_sizes.sum(),
     )
 
 
@@ -297,11 +325,21 @@ class Scorer:
         `conll` holds the means of precision, recall and F1 of MUC, B-cubed and CEAF-e; its F1 is
         the CoNLL score (Pradhan et al. 2012), hence not the harmonic mean of the other two.
         """
-        scores = {name: counts.compute() for name, counts in self.counts.items()}
-        if all(part in scores for part in CONLL_PARTS):
-            columns = zip(*(scores[part] for part in CONLL_PARTS), strict=True)
-            scores["conll"] = PRF(*(sum(column) / len(CONLL_PARTS) for column in columns))
-        return {name: scores[name] for name in NAMES if name in scores}
+        return in_order({name: counts.compute() for name, counts in self.counts.items()}, NAMES)
+
+
+def in_order(scores: Mapping[str, PRF], names: Iterable[str]) -> Scores:
+    """These scores in the order of the names, with `conll` where its parts are."""
+    if all(part in scores for part in CONLL_PARTS):
+        scores = {**scores, "conll": _mean(scores[part] for part in CONLL_PARTS)}
+    return {name: scores[name] for name in names if name in scores}
+
+
+def _mean(scores: Iterable[PRF]) -> PRF:
+    rows = list(scores)
+    if not rows:
+        return PRF(0.0, 0.0, 0.0)
+    return PRF(*(sum(column) / len(rows) for column in zip(*rows, strict=True)))
 
 
 def score_corpus(

@@ -75,8 +75,8 @@ class Clusters:
 
     def annotation(self) -> Annotation:
         """The clusters in text order, whatever their names; an outer mention precedes an inner."""
-        clusters = [sorted(spans, key=_text_order) for spans in self._spans.values()]
-        clusters.sort(key=lambda spans: [_text_order(span) for span in spans])
+        clusters = [sorted(spans, key=text_order) for spans in self._spans.values()]
+        clusters.sort(key=lambda spans: [text_order(span) for span in spans])
         return Annotation(clusters=tuple(tuple(spans) for spans in clusters))
 
 
@@ -91,30 +91,45 @@ def bracket_pairs(
     Returns:
       closing, whole, opening: `[n]` lists of cluster numbers each.
     """
-    n = len(document.words)
-    closing: list[list[int]] = [[] for _ in range(n)]
-    whole: list[list[int]] = [[] for _ in range(n)]
-    opening: list[list[int]] = [[] for _ in range(n)]
     clusters = document.annotation.clusters if document.annotation is not None else ()
     mentions = [
-        (start, end, c)
+        (span, c)
         for c, cluster in enumerate(clusters)
-        for start, end in _without_crossing(document.doc_id, c, cluster, report)
+        for span in without_crossing(document.doc_id, c, cluster, report)
     ]
-    for start, end, c in sorted(mentions, key=lambda m: (m[0], -m[1], m[2])):
-        (whole if end == start + 1 else opening)[start].append(c)
-    for start, end, c in sorted(mentions, key=lambda m: (-m[0], m[1], -m[2])):
-        if end > start + 1:
-            closing[end - 1].append(c)
+    placed = place([span for span, _ in mentions], len(document.words))
+    closing, whole, opening = ([[mentions[m][1] for m in at] for at in side] for side in placed)
     return closing, whole, opening
 
 
-def _without_crossing(
+def place(
+    spans: Sequence[Span], length: int
+) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """Where brackets stand: the spans that close, do both, or open at each of `length` positions.
+
+    Outer spans open first and close last; of equal ones the first of the list is the outer one.
+    """
+    closing: list[list[int]] = [[] for _ in range(length)]
+    whole: list[list[int]] = [[] for _ in range(length)]
+    opening: list[list[int]] = [[] for _ in range(length)]
+    order = sorted(range(len(spans)), key=lambda m: (*text_order(spans[m]), m))
+    for m in order:
+        start, end = spans[m]
+        (whole if end == start + 1 else opening)[start].append(m)
+    for m in sorted(order, key=lambda m: (-spans[m][0], spans[m][1], -m)):
+        start, end = spans[m]
+        if end > start + 1:
+            closing[end - 1].append(m)
+    return closing, whole, opening
+
+
+def without_crossing(
     doc_id: str, number: int, cluster: Sequence[Span], report: Report | None
 ) -> list[Span]:
+    """The mentions of a cluster without those that cross an earlier one, which are counted."""
     kept: list[Span] = []
     open_spans: list[Span] = []  # a stack: each lies within the one before
-    for span in sorted(cluster, key=_text_order):
+    for span in sorted(cluster, key=text_order):
         while open_spans and open_spans[-1][1] <= span[0]:
             open_spans.pop()
         if open_spans and crosses(open_spans[-1], span):
@@ -131,7 +146,8 @@ def _without_crossing(
     return kept
 
 
-def _text_order(span: Span) -> Span:
+def text_order(span: Span) -> Span:
+    """Sorts spans by their starts, an outer one before an inner one."""
     return span[0], -span[1]
 
 

@@ -1,17 +1,20 @@
 """CoNLL-U with `Entity=` in the last column: CorefUD, GUM, OntoGUM, or no coreference at all.
 
-Words are the syntactic words (whole-number IDs). Empty nodes such as `5.1` are not words: a
-mention keeps the words that it has besides them. What a bracket's fields mean is said by the
-`# global.Entity` header; the entity's name is its field `eid` or `GRP`.
+Words are the syntactic words (whole-number IDs). Empty nodes such as `5.1` are not words: the
+clusters of a document have the words of a mention besides them. All that brackets, `SplitAnte` and
+`Bridge` say stays in `Document.extra` (`core/anaphora.py`) and is written again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from t5coref.core.anaphora import MISC, TREE, Anaphora, Nodes, anaphora
 from t5coref.core.document import Document
-from t5coref.corpora.brackets import bracket_pairs, check_name
-from t5coref.corpora.conllu_document import DocumentBuilder, EntityFields
+from t5coref.corpora.brackets import check_name
+from t5coref.corpora.conllu_document import DocumentBuilder
+from t5coref.corpora.conllu_entities import EntityFields
+from t5coref.corpora.conllu_writer import coreference, fields_of
 from t5coref.corpora.files import (
     PathLike,
     Target,
@@ -22,9 +25,6 @@ from t5coref.corpora.files import (
     write_all,
 )
 from t5coref.corpora.report import Report, Source
-
-HEADER = "eid-etype-head-other"
-"""The fields that we write; etype and other stay empty, and the head is always 1: not known."""
 
 
 def read(
@@ -50,8 +50,8 @@ def read(
                 builder = DocumentBuilder(value or f"{stem(path)}#{unnamed}", source, fields)
             elif key == "global.Entity":
                 fields = EntityFields.parse(value, number, source) or fields
-                if builder is not None:
-                    builder.fields = fields
+                if builder is not None and fields is not None:
+                    builder.header(fields)
             elif builder is not None or key == "speaker" or key.startswith("meta::"):
                 builder = builder or DocumentBuilder(stem(path), source, fields)
                 builder.comment(key, value)
@@ -66,36 +66,32 @@ def read(
 
 
 def dumps(document: Document, *, report: Report | None = None) -> str:
-    """A document as CoNLL-U text under CorefUD's header.
+    """A document as CoNLL-U text, under the header that it was read with or else CorefUD's.
 
     Raises:
       FormatError: the header cannot hold the doc_id.
+      DocumentError: `extra` has anaphora or a tree in another form, or of other clusters.
     """
     name = check_name(document)
+    found = anaphora(document)
     out = [f"# newdoc id = {name}"]
     if document.annotation is not None:
-        out.append(f"# global.Entity = {HEADER}")
+        out.append(f"# global.Entity = {'-'.join(fields_of(found))}")
+    meta = document.extra.get("meta", {})
+    out += [f"# meta::{one_cell(key)} = {one_cell(value)}" for key, value in meta.items()]
     if not document.sentences:
         out.append("")
-    misc = _misc(document, report)
-    for number, (start, end) in enumerate(document.sentences, start=1):
-        out.append(f"# sent_id = {name}-{number}")
-        speakers = set(document.speakers[start:end]) if document.speakers is not None else {None}
-        speaker = speakers.pop()
-        if speakers:
-            if report is not None:
-                report.add(
-                    "lost_speakers",
-                    f"document {name!r}: sentence {number - 1} has several speakers; CoNLL-U "
-                    "holds one a sentence",
-                )
-        elif speaker is not None:
-            out.append(f"# speaker = {one_cell(speaker)}")
-        out.append(f"# text = {one_cell(document.span_text((start, end)))}")
-        for i in range(start, end):
-            tag = (document.pos[i] if document.pos is not None else "") or "_"
-            row = [str(i - start + 1), document.words[i], "_", "_", tag, "_", "0", "_", "_"]
-            out.append("\t".join(map(one_cell, [*row, misc[i]])))
+    rows = iter(_rows(document, found, report))
+    zeros = iter(found.zeros)
+    zero = next(zeros, None)
+    for number, (start, end) in enumerate(document.sentences):
+        out += _comments(document, number, name, report)
+        for after in range(end - start + 1):
+            if after:
+                out.append("\t".join(map(one_cell, [str(after), *next(rows)])))
+            while zero is not None and (zero.sentence, zero.after) == (number, after):
+                out.append("\t".join(map(one_cell, [f"{after}.{zero.number}", *next(rows)])))
+                zero = next(zeros, None)
         out.append("")
     return "\n".join(out) + "\n"
 
@@ -105,21 +101,47 @@ def write(documents: Iterable[Document], target: Target, *, report: Report | Non
 
     Raises:
       FormatError: the header cannot hold a doc_id.
+      DocumentError: `extra` has anaphora or a tree in another form, or of other clusters.
     """
     write_all((dumps(document, report=report) for document in documents), target)
 
 
-def _misc(document: Document, report: Report | None) -> list[str]:
-    out = []
+def _comments(document: Document, number: int, name: str, report: Report | None) -> Iterator[str]:
+    """What stands above a sentence."""
+    start, end = document.sentences[number]
+    yield f"# sent_id = {name}-{number + 1}"
+    speakers = set(document.speakers[start:end]) if document.speakers is not None else {None}
+    speaker = speakers.pop()
+    if speakers:
+        if report is not None:
+            report.add(
+                "lost_speakers",
+                f"document {name!r}: sentence {number} has several speakers; CoNLL-U holds one a "
+                "sentence",
+            )
+    elif speaker is not None:
+        yield f"# speaker = {one_cell(speaker)}"
+    yield f"# text = {one_cell(document.span_text((start, end)))}"
+
+
+def _rows(document: Document, found: Anaphora, report: Report | None) -> Iterator[list[str]]:
+    """The cells of every node from FORM to MISC."""
+    nodes = Nodes(document.sentences, found.zeros)
+    tree = document.extra.get(TREE, {})
+    heads, relations = tree.get("heads"), tree.get("relations")
     offsets = document.word_offsets
-    for i, (closing, whole, opening) in enumerate(
-        zip(*bracket_pairs(document, report), strict=True)
-    ):
-        # An opening bracket runs up to the next parenthesis: nothing but one may follow it.
-        entity = [f"e{c})" for c in closing] + [f"(e{c}--1-)" for c in whole]
-        entity += [f"(e{c}--1-" for c in opening]
-        misc = [f"Entity={''.join(entity)}"] if entity else []
-        if offsets is not None and i + 1 < len(offsets) and offsets[i][1] == offsets[i + 1][0]:
-            misc.append("SpaceAfter=No")
-        out.append("|".join(misc) or "_")
-    return out
+    zeros = iter(found.zeros)
+    for node, misc in enumerate(coreference(document, found, nodes, report)):
+        if not nodes.is_word(node):
+            cells = list(next(zeros).cells)
+            cells[MISC] = "|".join(sorted([*misc, *(c for c in [cells[MISC]] if c != "_")])) or "_"
+            yield cells
+            continue
+        word = nodes.words((node, node + 1))[0]
+        if offsets is not None and word + 1 < len(offsets):
+            misc += ["SpaceAfter=No"] if offsets[word][1] == offsets[word + 1][0] else []
+        tag = (document.pos[word] if document.pos is not None else "") or "_"
+        head = "0" if heads is None else str(heads[word])
+        relation = "_" if relations is None else relations[word]
+        yield [document.words[word], "_", "_", tag, "_", head, relation, "_",
+               "|".join(sorted(misc)) or "_"]  # fmt: skip

@@ -1,5 +1,8 @@
+import dataclasses
+
 import pytest
 
+from t5coref.core.anaphora import Mention, anaphora
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import FormatError
 from t5coref.corpora import Report, conllu
@@ -66,8 +69,16 @@ def test_gum(tmp_path):
         text="I don't know 1 000 men. Me",
         word_offsets=((0, 1), (2, 4), (4, 7), (8, 12), (13, 18), (19, 22), (22, 23), (24, 26)),
         annotation=Annotation((((0, 1), (7, 8)), ((4, 6),))),
-        extra={"meta": {"genre": "vlog", "title": "A = B"}},
+        extra=document.extra,
     )
+    assert list(document.extra) == ["meta", "anaphora"]
+    assert document.extra["meta"] == {"genre": "vlog", "title": "A = B"}
+    found = anaphora(document)
+    assert [entity.type for entity in found.entities] == ["person", "person"]
+    assert found.mentions[2] == Mention(
+        0, ((7, 8),), attributes={"infstat": "giv:act", "salience": "sssss", "centering": "cf1",
+                                  "minspan": "1", "link": "ana"},
+    )  # fmt: skip
 
 
 def test_crlf_and_byte_order_mark(tmp_path):
@@ -304,7 +315,9 @@ def test_writes_what_it_reads(tmp_path):
     )
     assert conllu.dumps(document) == WRITTEN
     conllu.write([document, document], tmp_path / "out.conllu")
-    assert list(conllu.read(tmp_path / "out.conllu")) == [document, document]
+    found, other = conllu.read(tmp_path / "out.conllu")
+    assert found == other == dataclasses.replace(document, extra=found.extra)
+    assert conllu.dumps(found) == WRITTEN
 
 
 def test_what_the_format_cannot_hold_is_counted(tmp_path):
@@ -331,3 +344,103 @@ def test_no_annotation_and_no_words(tmp_path):
         (found,) = read_text(tmp_path, conllu.dumps(document))
         assert found.words == document.words
         assert found.annotation == document.annotation
+
+
+COREFUD_SAMPLE = """\
+# newdoc id = d
+# global.Entity = eid-etype-head-minspan-other
+# meta::genre = tale
+# sent_id = d-1
+# text = Ann and Bob left
+1\tAnn\t_\t_\tN\t_\t4\tnsubj\t_\tEntity=(e1-person-1--)
+2\tand\t_\t_\tC\t_\t3\tcc\t_\t_
+3\tBob\t_\t_\tN\t_\t1\tconj\t_\tEntity=(e2-person-1--a:b)
+4\tleft\t_\t_\tV\t_\t0\troot\t_\t_
+
+# sent_id = d-2
+# text = took them all along
+0.1\t_\tthey\tPRON\t_\tPerson=3\t_\t_\t1:nsubj\tBridge=e1<e3:part,e2<e3|Entity=(e3--1--)|\
+SplitAnte=e1<e3,e2<e3|Was=here
+1\ttook\t_\t_\tV\t_\t0\troot\t_\tEntity=(e4--1--
+2\tthem\t_\t_\tP\t_\t1\tobj\t_\tEntity=(e3[1/2]--2-x-)
+3\tall\t_\t_\tD\t_\t2\tdet\t_\tEntity=e4)
+3.1\t_\t_\t_\t_\t_\t_\t_\t1:obl\t_
+4\talong\t_\t_\tR\t_\t1\tadv\t_\tEntity=(e3[2/2]--2-x-)
+
+"""
+
+
+def test_corefud_is_kept(tmp_path):
+    """Heads, zeros, parts, antecedents that are several, bridging and the tree come back."""
+    report = Report()
+    (document,) = read_text(tmp_path, COREFUD_SAMPLE, report=report)
+    assert document.annotation.clusters == (((0, 1),), ((2, 3),), ((4, 7),), ((7, 8),))
+    assert report.counts["discontinuous_mentions"] == report.counts["dropped_mentions"] == 1
+    found = anaphora(document)
+    parts = [(found.entities[m.entity].name, m.parts, m.head) for m in found.mentions]
+    assert parts == [
+        ("e1", ((0, 1),), 0),
+        ("e2", ((2, 3),), 2),
+        ("e3", ((4, 5),), 4),  # the zero
+        ("e4", ((5, 8),), 5),
+        ("e3", ((6, 7), (9, 10)), 9),
+    ]
+    assert [(link.anaphor, link.antecedent) for link in found.split] == [(2, 0), (2, 1)]
+    assert [link.relation for link in found.bridging] == ["part", None]
+    assert {link.mention for link in (*found.split, *found.bridging)} == {2}
+    assert [(z.sentence, z.after, z.number) for z in found.zeros] == [(1, 0, 1), (1, 3, 1)]
+    assert conllu.dumps(document) == COREFUD_SAMPLE
+    (again,) = read_text(tmp_path, conllu.dumps(document))
+    assert again == document
+
+
+def test_written_heads_come_from_the_tree(tmp_path):
+    (document,) = read_text(tmp_path, COREFUD_SAMPLE)
+    predicted = document.with_annotation(Annotation((((0, 3), (4, 8)),)))
+    (found,) = read_text(tmp_path, conllu.dumps(predicted))
+    assert [mention.head for mention in anaphora(found).mentions] == [0, 4]
+
+
+def test_what_does_not_refer_and_what_cannot_be_told_apart_is_counted(tmp_path):
+    (document,) = read_text(tmp_path, sentence("(e1-p-1-)", "(x-p-1-)", "", "(e1-p-1-)"))
+    value = document.extra["anaphora"]
+    value["entities"][1]["referring"] = False
+    value["bridging"] = [{"anaphor": 0, "antecedent": 1}, {"anaphor": 1, "antecedent": 0}]
+    value["mentions"] += [
+        {"entity": 0, "parts": [[0, 1], [2, 3]]},
+        {"entity": 0, "parts": [[1, 2], [3, 4]]},
+    ]
+    document = dataclasses.replace(document, annotation=Annotation((((0, 1), (1, 2), (3, 4)),)))
+    report = Report()
+    text = conllu.dumps(document, report=report)
+    assert report.counts == {"dropped_mentions": 2, "dropped_relations": 2}
+    (found,) = read_text(tmp_path, text)
+    assert [m.parts for m in anaphora(found).mentions] == [
+        ((0, 1), (2, 3)), ((0, 1),), ((3, 4),)
+    ]  # fmt: skip
+
+
+def test_names_that_brackets_cannot_hold_are_changed(tmp_path):
+    (document,) = read_text(tmp_path, sentence("(e1-p-1-)", "(e2-p-1-)"))
+    document.extra["anaphora"]["entities"][0]["name"] = "a-b"
+    (found,) = read_text(tmp_path, conllu.dumps(document))
+    assert [entity.name for entity in anaphora(found).entities] == ["e0", "e2"]
+
+
+@pytest.mark.parametrize("misc", ["SplitAnte=e1", "Bridge=<e1", "Bridge=e1<"])
+def test_links_that_cannot_be_read(tmp_path, misc):
+    content = row(1, "a", misc) + "\n"
+    with pytest.raises(FormatError, match="cannot read"):
+        read_text(tmp_path, content)
+    report = Report()
+    read_text(tmp_path, content, lenient=True, report=report)
+    assert report.counts["dropped_relations"] == 1
+
+
+def test_a_broken_tree_is_none(tmp_path):
+    for heads in (("2", "1"), ("3", "0"), ("_", "0"), ("0", "0")):
+        lines = [row(i, "w").split("\t") for i in (1, 2)]
+        for line, head in zip(lines, heads, strict=True):
+            line[6] = head
+        (document,) = read_text(tmp_path, "\n".join("\t".join(line) for line in lines))
+        assert "tree" not in document.extra

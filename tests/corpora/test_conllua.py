@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from t5coref.core.anaphora import anaphora
+from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import FormatError
 from t5coref.corpora import Report, conllua
 
@@ -94,3 +96,86 @@ def test_mistakes_are_named_and_can_be_skipped(tmp_path, rows, message):
     report = Report()
     read(tmp_path, *rows, lenient=True, report=report)
     assert report.problems() == 1
+
+
+SAMPLE = """\
+# global.columns = ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC IDENTITY BRIDGING \
+DISCOURSE_DEIXIS REFERENCE NOM_SEM
+# newdoc id = light/1
+# sent_id = light/1-1
+# speaker = orc
+# text = Ann saw Bob
+1\tAnn\t_\t_\t_\t_\t_\t_\t_\t_\t(EntityID=1|MarkableID=m1|Min=1|ElementOf=3,4|SemType=dn)\t_\t_\tx\t_
+2\tsaw\t_\t_\t_\t_\t_\t_\t_\t_\t_\t_\t(EntityID=1|MarkableID=d1)\t_\t_
+3\tBob\t_\t_\t_\t_\t_\t_\t_\t_\t(EntityID=2|MarkableID=m2|Min=3|ElementOf=3)\t_\t_\t_\t_
+
+# sent_id = light/1-2
+# speaker = _
+# text = They left it all
+1\tThey\t_\t_\t_\t_\t_\t_\t_\t_\t(EntityID=3|MarkableID=m3)\t_\t_\t_\t_
+1.1\t_\t_\t_\t_\t_\t_\t_\t_\t_\t(EntityID=1|MarkableID=m4)\t_\t_\t_\t_
+2\tleft\t_\t_\t_\t_\t_\t_\t_\t_\t_\t_\t_\t_\t_
+3\tit\t_\t_\t_\t_\t_\t_\t_\t_\t(EntityID=9-Pseudo|MarkableID=m5)(EntityID=5|MarkableID=m6|Min=3,4\t(MarkableID=m6|Rel=part|MentionAnchor=m2|EntityAnchor=2\t_\t_\t_
+4\tall\t_\t_\t_\t_\t_\t_\t_\t_\t)\t)\t_\t_\t_
+
+"""
+
+
+def test_universal_anaphora_is_kept(tmp_path):
+    path = tmp_path / "light.CONLLUA"
+    path.write_text(SAMPLE, encoding="utf-8")
+    report = Report()
+    (document,) = conllua.read(path, report=report)
+    assert document.annotation.clusters == (((0, 1),), ((2, 3),), ((3, 4),), ((5, 7),))
+    assert report.counts == {"documents": 1, "dropped_mentions": 1}  # the zero
+    found = anaphora(document)
+    assert [(e.name, e.referring) for e in found.entities] == [
+        ("1", True), ("2", True), ("3", True), ("5", True), ("9-Pseudo", False), ("4", True)
+    ]  # fmt: skip
+    assert [(link.anaphor, link.antecedent, link.mention) for link in found.split] == [
+        (2, 0, 0), (5, 0, 0), (2, 1, 1)
+    ]  # fmt: skip
+    (bridging,) = found.bridging
+    assert (bridging.anaphor, bridging.antecedent, bridging.relation) == (3, 1, "part")
+    assert [found.mentions[i].name for i in (bridging.mention, bridging.anchor)] == ["m6", "m2"]
+    assert found.mentions[bridging.mention].minimum == (2, 4)
+    assert conllua.dumps(document) == SAMPLE
+    conllua.write([document], path)
+    assert list(conllua.read(path)) == [document]
+
+
+def test_discourse_deixis_is_a_column_like_identity(tmp_path):
+    path = tmp_path / "light.CONLLUA"
+    path.write_text(SAMPLE, encoding="utf-8")
+    (document,) = conllua.read(path, column="DISCOURSE_DEIXIS")
+    assert document.annotation.clusters == (((1, 2),),)
+
+
+def test_writes_clusters_that_other_formats_have(tmp_path):
+    path = tmp_path / "x.CONLLUA"
+    document = Document(
+        doc_id="d",
+        words=("a", "b", "c", "d"),
+        sentences=((0, 3), (3, 4)),
+        speakers=("X", "X", "X", "Y"),
+        annotation=Annotation((((0, 2), (3, 4)), ((1, 3),))),
+    )
+    conllua.write([document, document], path)
+    for found in conllua.read(path):
+        assert found.annotation == document.annotation  # crossing mentions, closed by name
+        assert found.speakers == document.speakers
+
+
+def test_a_bridging_anchor_that_is_not_there(tmp_path):
+    report = Report()
+    line = row(1, "a", opening(1, 1) + ")").split("\t")
+    line[11] = "(MarkableID=markable_1|Rel=part|MentionAnchor=markable_9)"
+    (document,) = read(tmp_path, "\t".join(line), report=report)
+    assert anaphora(document).bridging == ()
+    assert report.counts["dropped_relations"] == 1
+
+
+def test_a_minimal_span_that_cannot_be_read(tmp_path):
+    cell = "(EntityID=1|MarkableID=m|Min=x)"
+    with pytest.raises(FormatError, match="Min=x; expected"):
+        clusters(tmp_path, cell)

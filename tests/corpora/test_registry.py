@@ -28,7 +28,7 @@ def test_names_are_all_known():
         assert corpus.name == name
         assert hasattr(corpus.module, "read")
         assert corpus.writable == hasattr(corpus.module, "write")
-        assert corpus.writable == (name not in ("text", "codicrac", "dwie"))
+        assert corpus.writable == (name not in ("text", "dwie"))
         assert set(corpus.extensions) <= set(corpora.suffixes())
 
 
