@@ -18,6 +18,7 @@ COMMANDS = {
     "score": "score",
     "view": "view",
     "cloze": "cloze",
+    "answers": "answers",
     "train": "train",
     "t5x": "t5x",
     "linearize": "linearize",

@@ -37,7 +37,7 @@ class TextRecipe:
     """How a task's rows are made; see `text_task`."""
 
     name: str
-    reader: Reader
+    readers: Mapping[str, Reader]
     files: Mapping[str, Files]
     metrics: tuple[Metric, ...]
     settings: Callable[[], Settings] = settings
@@ -78,7 +78,7 @@ class TextRecipe:
                 "holds it"
             ) from None
         mistakes = Mistakes()
-        examples = [example for path in paths for example in self.reader(path, mistakes)]
+        examples = [example for path in paths for example in self.readers[split](path, mistakes)]
         for message in mistakes.messages:
             _LOG.warning("task %s, split %s: left out: %s", self.name, split, message)
         if not examples:
@@ -102,7 +102,7 @@ class TextVocabulary(CorefVocabulary):
 
 def text_vocabulary(settings: Callable[[], Settings] = settings) -> TextVocabulary:
     """The vocabulary of all text tasks with these settings; T5X's models want to be given it."""
-    return TextVocabulary(TextRecipe("text", _nothing, {}, (), settings).tokenizer)
+    return TextVocabulary(TextRecipe("text", {}, {}, (), settings).tokenizer)
 
 
 class TextSource(seqio.DataSource):
@@ -168,7 +168,7 @@ class TextTask(seqio.Task):
 def text_task(
     name: str,
     *,
-    reader: Reader,
+    reader: Reader | Mapping[str, Reader],
     files: Mapping[str, Files | str | Sequence[str]],
     metrics: Sequence[Metric] = (),
     settings: Callable[[], Settings] = settings,
@@ -181,7 +181,7 @@ def text_task(
 
     Args:
       name: of the task.
-      reader: of one file; a named function, so that two tasks can be compared.
+      reader: of one file, or one for each split; what can be compared, such as named functions.
       files: of each split, below the folder of data (`Settings.data`) unless absolute.
       metrics: of what was written for all examples of a split.
       settings: called when the task is used.
@@ -190,7 +190,8 @@ def text_task(
       ConfigError: another task has the name.
     """
     of_splits = {split: Files.of(given) for split, given in files.items()}
-    recipe = TextRecipe(name, reader, of_splits, tuple(metrics), settings)
+    readers = dict(reader) if isinstance(reader, Mapping) else dict.fromkeys(of_splits, reader)
+    recipe = TextRecipe(name, readers, of_splits, tuple(metrics), settings)
     if name in seqio.TaskRegistry.names():
         known = seqio.TaskRegistry.get(name)
         if isinstance(known, TextTask) and known.recipe == recipe:
@@ -231,11 +232,6 @@ def text_recipe(name: str) -> TextRecipe:
             "t5coref.data.text.text_task"
         )
     return task.recipe
-
-
-def _nothing(path: str, mistakes: Mistakes | None = None) -> Iterable[TextExample]:
-    del path, mistakes
-    return ()
 
 
 def _packed(example: TextExample) -> str:

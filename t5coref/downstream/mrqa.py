@@ -17,8 +17,8 @@ from t5coref.downstream import questions
 from t5coref.downstream.questions import WrongQuestionError
 from t5coref.downstream.text import Mistakes, TextExample
 
-SETS = ("SQuAD", "NewsQA", "TriviaQA-web", "SearchQA", "HotpotQA", "NaturalQuestionsShort")
-"""Names of the files that one trains on, without `.jsonl.gz`."""
+SETS = ("SQuAD", "NewsQA", "TriviaQA", "SearchQA", "HotpotQA", "NaturalQuestions")
+"""Those that one trains on, as the official download scripts call their files (`.jsonl.gz`)."""
 
 
 def read(path: str, mistakes: Mistakes | None = None) -> Iterator[TextExample]:

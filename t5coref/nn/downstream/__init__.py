@@ -14,6 +14,7 @@ from t5coref.nn.downstream.classification import ClassificationHead
 from t5coref.nn.downstream.docred import BilinearRelations
 from t5coref.nn.downstream.head import ExampleLoss, Features, Head
 from t5coref.nn.downstream.kgat import KernelGraphAttention
+from t5coref.nn.downstream.spans import MultiSpanHead, SpanHead
 
 __all__ = [
     "BilinearRelations",
@@ -22,4 +23,6 @@ __all__ = [
     "Features",
     "Head",
     "KernelGraphAttention",
+    "MultiSpanHead",
+    "SpanHead",
 ]
