@@ -330,7 +330,8 @@ def _stored(params: Mapping[str, Any], dtype: str) -> Mapping[str, Any]:
 
 def failed(document: Document, error: Exception) -> Document:
     """The document without clusters, with the reason why."""
-    return replace(document, annotation=Annotation(), extra={**document.extra, ERROR: str(error)})
+    bare = document.with_annotation(Annotation())
+    return replace(bare, extra={**bare.extra, ERROR: str(error)})
 
 
 def error_of(document: Document) -> str | None:
