@@ -26,6 +26,10 @@ _ARGUMENTS = (
     "cand_mask", "q_start", "q_end", "q_mask", "q_single", "ref_start", "ref_end", "ref_mask",
 )  # fmt: skip
 
+LOGITS = 2**23
+"""See `projected_loss`: the targets of 512 pieces are short enough to be scored at once, and then
+their logits are not computed again for the gradient."""
+
 Measure = Callable[[Any, Mapping[str, jax.Array]], dict[str, jax.Array]]
 """(parameters, features of a batch) -> sums over it, float32[] each."""
 
@@ -64,6 +68,7 @@ def mrp_loss(
             states.weights,
             z_loss,
             label_smoothing,
+            logits=LOGITS,
         )
         if not w_mrp:
             return written, Sums(weight, {})
