@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from t5coref.cli.tables import as_json, table
 from t5coref.core import anaphora_metrics, metrics
+from t5coref.core.anaphora import anaphora
 from t5coref.core.anaphora_metrics import AnaphoraScorer
 from t5coref.core.anaphora_sides import COREFUD, UNIVERSAL_ANAPHORA, Scheme
 from t5coref.core.document import Document
@@ -140,6 +141,22 @@ def cluster_scorer(args: argparse.Namespace) -> ClusterScores | AnaphoraScorer:
             raise ConfigError(f"metrics {', '.join(unknown)} need --scheme ua or corefud")
         return ClusterScores(names, bool(args.remove_singletons))
     return AnaphoraScorer(_scheme(args), anaphora_metrics.NAMES if wanted == (ALL,) else wanted)
+
+
+def without_heads(
+    pairs: Sequence[tuple[Document, Document | None]], scorer: ClusterScores | AnaphoraScorer
+) -> int:
+    """In how many documents heads decide that the response states and the key does not."""
+    if isinstance(scorer, ClusterScores) or not scorer.scheme.match.by_head:
+        return 0
+    return sum(
+        not _states_heads(key) and response is not None and _states_heads(response)
+        for key, response in pairs
+    )
+
+
+def _states_heads(document: Document) -> bool:
+    return any(mention.head is not None for mention in anaphora(document).mentions)
 
 
 def more_json(scorer: ClusterScores | AnaphoraScorer) -> dict[str, dict]:

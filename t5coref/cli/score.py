@@ -23,6 +23,7 @@ from t5coref.cli.schemes import (
     described,
     more_json,
     more_lines,
+    without_heads,
 )
 from t5coref.cli.schemes import HELP as SCHEME_HELP
 from t5coref.cli.tables import as_json, counted, table
@@ -132,6 +133,9 @@ def run(args: argparse.Namespace) -> int:
         if args.per_document:
             documents[key.doc_id] = one.compute(), own.compute()
     print_notes(report, verbose=args.verbose)
+    if n := without_heads(pairs, total):
+        warn(f"{args.key} states no heads in {counted(n, 'document')} where {args.response} does: "
+             "there the key's first words count as heads; --match exact needs none")  # fmt: skip
     if speaks and relations.documents < len(pairs):
         unknown = len(pairs) - relations.documents
         warn(f"{args.key} does not say which relations {counted(unknown, 'document')} have; "

@@ -112,6 +112,14 @@ def test_predicted_spans_have_the_heads_of_the_tree(corefud, tmp_path, capsys):
     assert as_json(capsys, corefud[0], str(predicted), *names)["mentions"]["f1"] == 1
 
 
+def test_heads_that_the_key_does_not_state_are_warned_about(corefud, save, capsys):
+    silent = KEY.replace("eid-etype-head-other", "eid-etype-other-more")
+    assert run(save("silent.conllu", silent), corefud[1], "--scheme", "corefud") == 0
+    assert "states no heads in 1 document where" in capsys.readouterr().err
+    assert run(*corefud, "--scheme", "corefud") == 0
+    assert "states no heads" not in capsys.readouterr().err
+
+
 def test_without_a_scheme_bounds_decide(corefud, capsys):
     assert as_json(capsys, *corefud, "--metrics", "mentions")["mentions"]["recall"] == 1 / 3
 
