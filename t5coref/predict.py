@@ -264,7 +264,7 @@ class Predictor(RoundPredictor[Model]):
         for row, turn in enumerate(turns):
             sources[row, : len(turn.source)] = turn.source
             forced[row, : len(turn.forced)] = turn.forced
-        batch = self._by_row(Rows(sources, budgets, forced))
+        batch = Rows(*self._by_row((sources, budgets, forced)))
         found, self._memory = self._decode_batch(
             self._network,
             params,
