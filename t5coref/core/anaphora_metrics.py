@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from t5coref.core import anaphora_counts, metrics, split_antecedents
-from t5coref.core.anaphora_sides import Scheme, names, partition, sides
+from t5coref.core.anaphora_sides import Scheme, name_mentions, partition, sides
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError
 from t5coref.core.metrics import CONLL_PARTS, METRICS, Counts, Ratio, Scores
@@ -53,7 +53,7 @@ class AnaphoraScorer:
         self._counts = {name: metric(table) for name, metric in METRICS.items() if name in wanted}
         self._counts |= {name: empty for name in (OVERLAP, ZEROS) if name in wanted}
         self._split = {name: empty for name in self._counts if len(PARTS.get(name, ())) == 1}
-        self._rest = dict.fromkeys((NON_REFERRING, *BRIDGING), empty)
+        self._rest: dict[str, Counts] = dict.fromkeys((NON_REFERRING, *BRIDGING), empty)
 
     def add(self, key: Document, response: Document | None) -> None:
         """Adds the counts of one document; None is a response without clusters.
@@ -62,7 +62,7 @@ class AnaphoraScorer:
           DocumentError: `extra` has the anaphora of either side in another form.
         """
         both = sides(key, response, self.scheme)
-        named = names(*both, self.scheme)
+        named = name_mentions(*both, self.scheme)
         (keys, key_together), (responses, response_together) = map(partition, both, named)
         table = metrics.overlap(keys, responses)
         split = any(map(bool, key_together + response_together))

@@ -93,7 +93,9 @@ def sides(key: Document, response: Document | None, scheme: Scheme) -> tuple[Sid
     return both
 
 
-def names(key: Side, response: Side, scheme: Scheme) -> tuple[list[Hashable], list[Hashable]]:
+def name_mentions(
+    key: Side, response: Side, scheme: Scheme
+) -> tuple[list[Hashable], list[Hashable]]:
     """A name for every mention, equal on both sides where two are the same mention."""
     same = scheme.match.same
     keys, responses = ([same(m) for m in side.markables] for side in (key, response))
@@ -133,7 +135,9 @@ def partition(
         if not new:
             continue
         kept.append(new)
-        together.append(atoms and frozenset(frozenset(own[atom]) for atom in atoms))
+        together.append(
+            None if atoms is None else frozenset(frozenset(own[atom]) for atom in atoms)
+        )
     return kept, together
 
 

@@ -123,13 +123,14 @@ def align(
             del keys[key_name], responses[response_name]
 
     if zeros_by_dependencies:
-        zeros = [{n: m for n, m in side.items() if m.zero} for side in (keys, responses)]
-        take(_best(*zeros, zero_similarity, lambda m: (m.sentence,)))
+        key_zeros, response_zeros = (
+            {name: m for name, m in side.items() if m.zero} for side in (keys, responses)
+        )
+        take(_best(key_zeros, response_zeros, zero_similarity, lambda m: (m.sentence,)))
     take([(name, name) for name in keys if name in responses])
-    if match.similarity is head_similarity:
-        take(_best(keys, responses, match.similarity, lambda m: m.core))
-    elif match.similarity is not None:
-        take(_best(keys, responses, match.similarity, lambda m: m.places))
+    if match.similarity is not None:
+        shares = (lambda m: m.core) if match.by_head else (lambda m: m.places)
+        take(_best(keys, responses, match.similarity, shares))
     return found
 
 

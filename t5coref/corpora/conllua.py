@@ -191,8 +191,8 @@ class _Builder:
             markable, whole, closing = match.groups()
             fields = None
             if markable is not None:
-                parts = (part.split("=", 1) for part in markable.split("|") if "=" in part)
-                fields = dict(map(tuple, parts))
+                parts = (part.partition("=") for part in markable.split("|") if "=" in part)
+                fields = {key: value for key, _, value in parts}
             yield fields, ("" if whole else closing)
         if cell[at:] not in ("", "_"):
             self._source.mistake(
@@ -308,7 +308,12 @@ class _Builder:
             self._anaphora.split.append(NamedLink(together, mention.entity, mention))
         if self._column != COLUMN:
             return
+        seen: set[tuple[str | None, ...]] = set()
         for fields, line in self._bridging:
+            link = tuple(map(fields.get, ("MarkableID", "MentionAnchor", "Rel")))
+            if link in seen:  # once more at another part of the anaphor
+                continue
+            seen.add(link)
             anaphor = self._found.of_name.get(fields.get("MarkableID", ""))
             anchor = self._found.of_name.get(fields.get("MentionAnchor", ""))
             if anaphor is None or anchor is None:

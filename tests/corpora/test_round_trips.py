@@ -1,16 +1,19 @@
 """Random documents survive writing and reading, as far as each format can hold them."""
 
+import dataclasses
 import io
 import itertools
 import pathlib
 import tempfile
 
+import anaphora_documents
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t5coref.core.anaphora import anaphora
 from t5coref.core.document import Annotation, Document, Relation, crosses
-from t5coref.corpora import conll2012, conllu, docred, jsonl, litbank, preco
+from t5coref.corpora import Report, conll2012, conllu, conllua, docred, jsonl, litbank, preco
 
 ANY_WORD = st.text(min_size=1, max_size=5) | st.sampled_from(
     [
@@ -92,6 +95,55 @@ def test_bracket_formats(module, document):
         assert found.speakers == (document.speakers if known else None)
     again = through(module, found)
     assert again == found, "what was read once is written and read without any change"
+
+
+def said(document):
+    """What a document says of its anaphora, without numbers that depend on the file."""
+    found = anaphora(document)
+    names = [entity.name for entity in found.entities]
+
+    def links(of):
+        return sorted(
+            (names[link.anaphor], names[link.antecedent], link.relation or "") for link in of
+        )
+
+    mentions = [(names[m.entity], m.parts, m.head) for m in found.mentions]
+    return sorted(mentions, key=str), found.zeros, links(found.split), links(found.bridging)
+
+
+@settings(max_examples=50)
+@given(found=anaphora_documents.anaphoras(links=True))
+def test_corefud(found):
+    """Zeros, parts, heads and links survive, but for mentions that are counted as dropped."""
+    document = anaphora_documents.document(found)
+    report = Report()
+    conllu.dumps(document, report=report)
+    again = through(conllu, document)
+    dropped = report.counts["dropped_mentions"] + report.counts["dropped_relations"]
+    if not dropped:
+        assert said(again) == said(document)
+        assert sorted_clusters(again) == sorted_clusters(document)
+    assert len(anaphora(again).mentions) == len(found.mentions) - report.counts["dropped_mentions"]
+    assert through(conllu, again) == again
+
+
+@settings(max_examples=50)
+@given(found=anaphora_documents.anaphoras(fields=(), silent=True, links=True))
+def test_universal_anaphora(found):
+    """Everything survives; links of entities without mentions have no place."""
+    entities = tuple(
+        entity if entity.referring else entity._replace(name=f"{entity.name}-Pseudo")
+        for entity in found.entities
+    )
+    with_mentions = {mention.entity for mention in found.mentions}
+    split = tuple(link for link in found.split if link.antecedent in with_mentions)
+    bridging = tuple(dict.fromkeys(found.bridging))
+    found = dataclasses.replace(found, entities=entities, split=split, bridging=bridging)
+    document = anaphora_documents.document(found)
+    again = through(conllua, document)
+    assert said(again) == said(document)
+    assert sorted_clusters(again) == sorted_clusters(document)
+    assert through(conllua, again) == again
 
 
 @given(document=documents())
