@@ -149,7 +149,7 @@ def test_one_shape_a_length(base):
 def test_the_threshold_by_brute_force(documents):
     random = np.random.default_rng(0)
     pairs = np.asarray([(h, t) for h in range(3) for t in range(3) if h != t])
-    for trial in range(60):
+    for trial in range(20):
         # Few different scores: many are equal, and equal ones must go together.
         found = [
             Scored(pairs, random.integers(-3, 3, (6, 2)).astype(np.float32)) for _ in documents
