@@ -13,11 +13,14 @@ from tasks import (
     gum,
     litbank,
     mixtures,
+    mrqa,
     ontogum,
     ontonotes,
     preco,
     pronouns,
+    quoref,
     redocred,
+    squad,
 )
 from tasks.configuration import settings
 
@@ -30,10 +33,13 @@ __all__ = [
     "gum",
     "litbank",
     "mixtures",
+    "mrqa",
     "ontogum",
     "ontonotes",
     "preco",
     "pronouns",
+    "quoref",
     "redocred",
     "settings",
+    "squad",
 ]
