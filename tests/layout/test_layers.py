@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model", "rounds"},
     "jobs": {"core", "corpora", "predict"},
     "data": {
-        "_version", "core", "corpora", "downstream", "joint_ie", "linearize", "tokenizer",
+        "_version", "core", "corpora", "downstream", "joint_ie", "linearize", "mrp", "tokenizer",
     },
     "train": {
         "adapters", "core", "corpora", "demo", "linearize", "tokenizer", "nn", "decode", "model",
@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "t5x_adapter": {"core", "data", "decode", "nn", "train"},
     "t5x_joint_ie": {"core", "data", "joint_ie", "nn", "t5x_adapter"},
+    "t5x_mrp": {"core", "data", "mrp", "nn", "t5x_adapter"},
     "plan": {"core", "linearize", "tokenizer", "nn", "decode", "predict", "train"},
     "cli": {"*"},
     "__main__": {"cli"},

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from mrp_rows import inplace_row, sentinel_row, without_queries
 
+from t5coref.cli import gin_files
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.downstream.model import TextModel
 from t5coref.model import from_scratch, pretrained
-from t5coref.mrp.masking import Inplace
+from t5coref.mrp.masking import Inplace, SentinelSpan
 from t5coref.mrp.objective import MRPObjective, mrp_rows
 from t5coref.mrp.rows import write_rows
 from t5coref.nn.mrp import MRPHead, context_candidates
@@ -166,8 +167,10 @@ def test_span_corruption_alone(run):
 
 def test_scores_do_not_depend_on_the_batches(model, rows):
     found = []
-    for size in (1, 4):
-        objective = MRPObjective(model=model, train_rows=rows, dev_rows=rows, eval_batch_size=size)
+    for size in (2, 4):
+        objective = MRPObjective(
+            model=model, train_rows=rows, dev_rows=rows[:5], eval_batch_size=size, scan_layers=True
+        )
         found.append(objective.evaluate(objective.initial()))
     for name in found[0]:
         np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-5, err_msg=name)
@@ -193,6 +196,25 @@ def test_rows_of_a_folder(rows, tmp_path):
     found = mrp_rows(folder=str(tmp_path / "rows"))
     assert [row.name for row in found] == [row.name for row in rows]
     assert mrp_rows() == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "masking", "tied", "make"),
+    [
+        ("sentinel_span", SentinelSpan(), False, sentinel_row),
+        ("inplace", Inplace(), True, inplace_row),
+    ],
+)
+def test_gin_files(model, pieces, tmp_path, file, masking, tied, make):
+    model.save(tmp_path / "model")
+    write_rows(tmp_path / "rows", [make(i, pieces) for i in range(3)])
+    given = {"MODEL": "model", "TRAIN_ROWS": "rows", "DEV_ROWS": "rows", "OUTPUT": "run"}
+    bindings = [f"{name} = {str(tmp_path / value)!r}" for name, value in given.items()]
+    gin_files.load([f"gin/mrp/{file}.gin"], [*bindings, "STEPS = 1"])
+    objective = gin_files.call("MRPObjective")
+    assert objective.settings["masking"] == type(masking).__name__
+    assert objective.settings["tied_v"] is tied
+    assert (objective.examples, objective.evaluate is None) == (3, False)
 
 
 def test_what_does_not_fit(model, rows, pieces):

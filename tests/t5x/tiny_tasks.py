@@ -3,6 +3,7 @@
 import os
 
 from t5coref.data.joint_ie import joint_task
+from t5coref.data.mrp import mrp_task
 from t5coref.data.settings import Settings
 from t5coref.data.task import coref_task
 
@@ -29,5 +30,11 @@ joint_task(
     "tiny_relations",
     corpus="jsonl",
     files=dict.fromkeys(("train", "validation"), os.path.join(FOLDER, "relations.jsonl")),
+    settings=lambda: Settings(tokenizer=os.path.join(FOLDER, "spiece.model"), data=FOLDER),
+)
+
+mrp_task(
+    "tiny_pointing",
+    folders=dict.fromkeys(("train", "validation"), os.path.join(FOLDER, "mrp")),
     settings=lambda: Settings(tokenizer=os.path.join(FOLDER, "spiece.model"), data=FOLDER),
 )
