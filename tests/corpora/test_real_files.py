@@ -6,7 +6,7 @@ import re
 import pytest
 
 from t5coref import corpora
-from t5coref.corpora import Report, conll2012, litbank, preco
+from t5coref.corpora import Report, conll2012, conllu, litbank, preco
 
 
 def words_and_brackets_conll(path):
@@ -146,3 +146,13 @@ def test_writing_real_documents_and_reading_them_again(shared, tmp_path):
             assert [(d.words, d.sentences, d.annotation) for d in again] == [
                 (d.words, d.sentences, d.annotation) for d in documents
             ]
+
+
+@pytest.mark.parametrize("name", ["gum", "ontogum"])
+def test_what_gum_says_of_anaphora_is_written_again(shared, tmp_path, name):
+    for document in corpora.read(shared / "data" / name / "dev", name):
+        path = tmp_path / "x.conllu"
+        conllu.write([document], path)
+        (again,) = conllu.read(path)
+        assert again == document
+        assert set(again.extra) >= {"anaphora", "tree", "meta"}
