@@ -24,7 +24,7 @@ from t5x import metrics, models, optimizers
 from t5x import trainer as trainers
 
 from t5coref.core.errors import MismatchError
-from t5coref.data.mrp import MRPFeatureConverter
+from t5coref.data.mrp_features import MRPFeatureConverter
 from t5coref.data.vocabulary import CorefVocabulary
 from t5coref.mrp.masking import is_sentinel
 from t5coref.nn.losses import projected_loss

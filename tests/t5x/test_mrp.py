@@ -26,6 +26,7 @@ from t5coref.train.step import TrainState, make_step
 
 model_of = pytest.importorskip("t5coref.t5x_mrp")
 data = pytest.importorskip("t5coref.data.mrp")
+features_of = pytest.importorskip("t5coref.data.mrp_features")
 adapter = pytest.importorskip("t5coref.t5x_adapter")
 seqio = pytest.importorskip("seqio")
 partitioning = pytest.importorskip("t5x.partitioning")
@@ -70,7 +71,7 @@ def batch_of(name, rows=ROWS, **options):
         task_feature_lengths=LENGTHS,
         dataset_split="train",
         shuffle=False,
-        feature_converter=data.MRPFeatureConverter(),
+        feature_converter=features_of.MRPFeatureConverter(),
         **options,
     )
     return next(dataset.batch(rows).as_numpy_iterator())
@@ -244,7 +245,7 @@ def test_what_does_not_fit_is_counted():
         "much", np.ones(1000, np.int32), np.ones(3, np.int32), places[:, 0], places[:, 0],
         np.ones(q, bool), places, places, there,
     )  # fmt: skip
-    made = data.fixed(row)
+    made = features_of.fixed(row)
     assert (made.queries, made.referents) == (2, 14 * 8)
     np.testing.assert_array_equal(made.features["mrp_ref_start"][0, :30], places[0, 10:])
     np.testing.assert_array_equal(made.features["mrp_q_mask"], np.ones(15))
@@ -268,7 +269,7 @@ def test_what_is_refused(task, tiny_tasks, config):
     with pytest.raises(Exception, match="a target is longer than"):
         list(dataset.as_numpy_iterator())
     with pytest.raises(ConfigError, match="packing"):
-        data.MRPFeatureConverter(pack=True)
+        features_of.MRPFeatureConverter(pack=True)
 
 
 @pytest.mark.slow
