@@ -132,6 +132,7 @@ def test_predictions_of_others_are_of_gap(files, capsys):
     assert (status, "expected one --set gap FILE" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_learning_from_a_gin_file_and_asking_the_model(files, capsys):
     gin.clear_config()
     data = files / "dpr.txt"
