@@ -98,6 +98,26 @@ def windows(pieces: Pieces, length: int, stride: int, *, suffixes: bool = False)
     return out
 
 
+def sentence_windows(pieces: Pieces, length: int) -> list[Span]:
+    """The longest window that begins with each sentence, up to the first that reaches the end.
+
+    Windows are as in `windows`; behind one that ends within a sentence the next one goes on there.
+
+    Raises:
+      ConfigError: a length that leaves no room.
+    """
+    check_window(length, 1)
+    total, at, out = len(pieces), 0, []
+    while at < total:
+        end = _last_end(pieces, at, min(at + length - 1, total))
+        out.append((at, end))
+        if end == total:
+            break
+        ends = np.flatnonzero(pieces.sentence_end[at:end])
+        at = at + int(ends[0]) + 1 if len(ends) else end
+    return out
+
+
 def check_window(length: int, stride: int) -> None:
     """Refuses a window length and stride that leave no room.
 

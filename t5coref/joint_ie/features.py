@@ -6,14 +6,14 @@ B documents, T pieces, G gold mentions, E entities, P gold relations.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from t5coref.core.document import Annotation, Document, Relation
+from t5coref.core.document import Annotation, Document, Relation, Span
 from t5coref.core.errors import ConfigError, DocumentError
-from t5coref.core.segment import INSERTED, windows
+from t5coref.core.segment import INSERTED, Pieces, sentence_windows, windows
 from t5coref.tokenizer import Tokenizer
 
 NONE = np.zeros((0, 3), np.int32)
@@ -60,12 +60,18 @@ class Row:
         behind = np.concatenate([self.word[1:], [INSERTED]])
         return (self.word != INSERTED) & (self.word != behind)
 
-    def unreachable(self, max_width: int | None) -> int:
-        """How many of its mentions are wider than so many pieces, or cross a sentence's end."""
+    @property
+    def spans(self) -> list[Span]:
+        """`[G]` its mentions in words."""
+        first, last = self.word[self.mentions[:, 0]], self.word[self.mentions[:, 1]]
+        return list(zip(first.tolist(), (last + 1).tolist(), strict=True))
+
+    def unreachable(self, max_width: int | None) -> np.ndarray:
+        """`bool[G]`: mentions that are wider than so many pieces, or cross a sentence's end."""
         start, end = self.mentions[:, 0], self.mentions[:, 1]
         crossing = self.sentence[start] != self.sentence[end]
         wide = np.zeros_like(crossing) if max_width is None else end - start >= max_width
-        return int(np.sum(crossing | wide))
+        return crossing | wide
 
 
 def read(
@@ -75,14 +81,29 @@ def read(
     max_length: int | None = None,
     segment_length: int | None = None,
 ) -> Row:
-    """A document as pieces, without its annotation; speakers are not read.
+    """A document as pieces, without its annotation: the first of its `parts`."""
+    return next(parts(document, tokenizer, max_length=max_length, segment_length=segment_length))
+
+
+def parts(
+    document: Document,
+    tokenizer: Tokenizer,
+    *,
+    max_length: int | None = None,
+    segment_length: int | None = None,
+) -> Iterator[Row]:
+    """What may be read of a document, without its annotation; speakers are not read.
+
+    The first part is its beginning, each further one begins a sentence later (or a segment, where
+    there are segments) and the last one ends where the document does. A document that fits is its
+    only part.
 
     Args:
       document: of any length.
       tokenizer: words are encoded one by one.
-      max_length: keep so many pieces, `</s>` included: whole sentences where possible, else words.
+      max_length: pieces of a part, `</s>` included: whole sentences where possible, else words.
       segment_length: cut the text at ends of sentences, or else of words, into segments of so many
-        pieces, `</s>` included, which are encoded independently; None = the text is one segment.
+        pieces, `</s>` included, which are encoded independently; None = a part is one segment.
 
     Raises:
       ConfigError: a length leaves no room for a single word.
@@ -93,30 +114,42 @@ def read(
         if limit < 2:
             raise ConfigError(f"a length of {limit} pieces; expected at least 2: a piece and </s>")
         pieces = pieces.clipped(limit - 1)
-    end = len(pieces)
+    for cuts in _cuts(pieces, max_length, segment_length):
+        ids, words, segments = [], [], []
+        for number, (start, stop) in enumerate(cuts):
+            ids += [*pieces.ids[start:stop], tokenizer.eos_id]
+            words += [*pieces.word[start:stop], INSERTED]
+            segments += [number] * (stop - start + 1)
+        word = np.asarray(words, np.int32)
+        yield Row(
+            repr(document.doc_id),
+            np.asarray(ids, np.int32),
+            word,
+            sentence_of(document, word),
+            np.asarray(segments, np.int32),
+        )
+
+
+def _cuts(
+    pieces: Pieces, max_length: int | None, segment_length: int | None
+) -> Iterator[list[Span]]:
+    """The segments of each part."""
     if segment_length is None:
-        if max_length is not None and end:
-            end = windows(pieces, max_length, max_length - 1)[0][1]
-        cuts = [(0, end)]
-    else:
-        cuts = windows(pieces, segment_length, segment_length - 1) or [(0, 0)]
-        if max_length is not None:
-            # Each segment has a `</s>` of its own.
-            kept = [cut for i, cut in enumerate(cuts) if cut[1] + i + 1 <= max_length]
-            cuts = kept or cuts[:1]
-    ids, words, segments = [], [], []
-    for number, (start, stop) in enumerate(cuts):
-        ids += [*pieces.ids[start:stop], tokenizer.eos_id]
-        words += [*pieces.word[start:stop], INSERTED]
-        segments += [number] * (stop - start + 1)
-    word = np.asarray(words, np.int32)
-    return Row(
-        repr(document.doc_id),
-        np.asarray(ids, np.int32),
-        word,
-        sentence_of(document, word),
-        np.asarray(segments, np.int32),
-    )
+        whole = [(0, len(pieces))]
+        for cut in whole if max_length is None else sentence_windows(pieces, max_length) or whole:
+            yield [cut]
+        return
+    cuts = windows(pieces, segment_length, segment_length - 1) or [(0, 0)]
+    for first, (start, _) in enumerate(cuts):
+        # Each segment has a `</s>` of its own.
+        kept = [
+            cut
+            for count, cut in enumerate(cuts[first:], start=1)
+            if max_length is None or count == 1 or cut[1] - start + count <= max_length
+        ]
+        yield kept
+        if kept[-1] == cuts[-1]:
+            return
 
 
 def sentence_of(document: Document, word: np.ndarray) -> np.ndarray:

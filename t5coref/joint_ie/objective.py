@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grain
@@ -17,7 +19,7 @@ from t5coref.joint_ie.features import (
     annotated,
     batch,
     length_bucket,
-    read,
+    parts,
     sentence_of,
 )
 from t5coref.joint_ie.losses import TARGETS_PER_ROW, auxiliary_loss, heads_loss
@@ -29,6 +31,9 @@ from t5coref.train.batches import AlikeInLength, Batch, collator, fingerprint, n
 from t5coref.train.inputs import digest
 from t5coref.train.objective import Loss
 from t5coref.train.t5_objective import Evaluate, T5Objective
+
+WHICH_PART = 2
+"""What a part of the seed is for; `AlikeInLength` has 0 and 1."""
 
 STEP = 8
 """Mentions and relations of a batch are padded to multiples of this."""
@@ -85,9 +90,9 @@ class JointObjective(T5Objective[JointModel]):
       dev_set: documents that decide which model is the best.
       score: which of the scores of `dev_scorer` does; None = `re`, or `coref` where the heads
         predict no relations.
-      max_length: pieces of a document, `</s>` included, that training reads: whole sentences from
-        its beginning. The dev documents are read whole. Not used with a decoder, whose format has
-        windows.
+      max_length: pieces of a document, `</s>` included, that training reads at once: of a longer
+        one, whole sentences from a random one on, each time it comes. The dev documents are read
+        whole. Not used with a decoder, whose format has windows.
       given_entities: dev relations are predicted between the gold entities; None = where the heads
         find no clusters.
       w_aux: weight of the heads beside a linearization.
@@ -154,8 +159,8 @@ class JointObjective(T5Objective[JointModel]):
                 "there is nothing to train on: expected at least one annotated document with text"
             )
         self.examples = len(self._rows)
-        self.notes = _notes(self._rows, model)
-        self._sizes = _sizes(self._rows)
+        self.notes = _notes(self._rows, model, max_length)
+        self._sizes = _sizes(itertools.chain.from_iterable(self._rows))
         if evaluate is None and dev_set:
             evaluate = dev_scorer(
                 self.model,
@@ -181,12 +186,13 @@ class JointObjective(T5Objective[JointModel]):
 
     def batches(self, rows: int, seed: int) -> grain.MapDataset[Batch]:
         """Documents of about one length each, padded to it."""
-        lengths = [len(row) for row in self._rows]
+        lengths = [max(map(len, of_document)) for of_document in self._rows]
         order: Any = AlikeInLength(lengths, rows, seed, self._together)
-        return grain.MapDataset.source(order).map(self._batch)
+        return grain.MapDataset.source(order).map_with_index(functools.partial(self._batch, seed))
 
-    def _batch(self, numbers: Sequence[int]) -> Batch:
-        rows = [self._rows[i] for i in numbers]
+    def _batch(self, seed: int, batch_number: int, numbers: Sequence[int]) -> Batch:
+        rng = np.random.default_rng((seed, WHICH_PART, batch_number))
+        rows = [self._rows[i][rng.integers(len(self._rows[i]))] for i in numbers]
         length = length_bucket(max(map(len, rows)))
         pieces = sum(map(len, rows))
         features = {}
@@ -208,17 +214,20 @@ class JointObjective(T5Objective[JointModel]):
         return Batch(features, tuple(row.name for row in rows), pieces)
 
 
-def _rows(model: JointModel, documents: Sequence[Document], max_length: int) -> list[Row]:
+Parts = tuple[Row, ...]
+"""What may be read of a document."""
+
+
+def _rows(model: JointModel, documents: Sequence[Document], max_length: int) -> list[Parts]:
     return [
-        annotated(
-            read(
+        tuple(
+            annotated(row, document, model.types)
+            for row in parts(
                 document,
                 model.tokenizer,
                 max_length=max_length,
                 segment_length=model.segment_length,
-            ),
-            document,
-            model.types,
+            )
         )
         for document in documents
         if document.words
@@ -227,7 +236,7 @@ def _rows(model: JointModel, documents: Sequence[Document], max_length: int) -> 
 
 def _example_rows(
     model: JointModel, documents: Sequence[Document]
-) -> tuple[list[Row], list[Example]]:
+) -> tuple[list[Parts], list[Example]]:
     """The windows of a format as rows, each with its example."""
     assert model.format is not None
     format_ = model.format.make(model.tokenizer)
@@ -237,17 +246,31 @@ def _example_rows(
             turn = example.turn
             sentence = sentence_of(document, turn.word)
             bare = Row(name(example), turn.source, turn.word, sentence, np.zeros_like(turn.word))
-            rows.append(annotated(bare, document, model.types))
+            rows.append((annotated(bare, document, model.types),))
             examples.append(example)
     return rows, examples
 
 
-def _notes(rows: Sequence[Row], model: JointModel) -> tuple[str, ...]:
-    """What of the gold annotation the heads will never be shown, in words."""
+def _notes(documents: Sequence[Parts], model: JointModel, max_length: int) -> tuple[str, ...]:
+    """What of the gold annotation the heads will never be shown, or not always, in words."""
     detector = model.heads.mentions
-    lost = sum(row.lost for row in rows)
-    out = 0 if detector is None else sum(row.unreachable(detector.max_width) for row in rows)
+    width = None if detector is None else detector.max_width
+    cut = lost = out = 0
+    for of_document in documents:
+        cut += len(of_document) > 1
+        seen = {
+            span: unreachable
+            for part in of_document
+            for span, unreachable in zip(part.spans, part.unreachable(width), strict=True)
+        }
+        lost += len(of_document[0].mentions) + of_document[0].lost - len(seen)
+        out += sum(seen.values())
     notes = []
+    if cut:
+        notes.append(
+            f"{cut} documents are longer than {max_length} pieces; training reads a random part of "
+            "them each time"
+        )
     if lost:
         notes.append(f"{lost} gold mentions lie outside the pieces that training reads")
     if out and detector is not None:
@@ -258,7 +281,7 @@ def _notes(rows: Sequence[Row], model: JointModel) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _sizes(rows: Sequence[Row]) -> dict[int, tuple[int, int]]:
+def _sizes(rows: Iterable[Row]) -> dict[int, tuple[int, int]]:
     """For each padded length, to how many mentions and relations batches of it are padded.
 
     One pair for each length, so that a run compiles one program for each.

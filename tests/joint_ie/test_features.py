@@ -9,7 +9,7 @@ import pytest
 
 from t5coref.core.document import Annotation, Document, Relation
 from t5coref.core.errors import ConfigError, DocumentError
-from t5coref.joint_ie.features import annotated, batch, length_bucket, read, with_entities
+from t5coref.joint_ie.features import annotated, batch, length_bucket, parts, read, with_entities
 
 TYPES = {"founded": 1, "based in": 2, "lives in": 3}
 
@@ -74,6 +74,39 @@ def test_what_is_cut_away_is_counted(documents, tokenizer):
     assert len(read(gold, tokenizer, max_length=len(whole))) == len(whole)
 
 
+def test_parts(documents, tokenizer):
+    """Each begins a sentence later, and no further sentence would fit; the last one ends all."""
+    gold = documents[1]
+    whole = read(gold, tokenizer)
+    sizes = np.bincount(whole.sentence)
+    for room in range(max(sizes[1:]) + 1, len(whole) + 2):
+        found = list(parts(gold, tokenizer, max_length=room))
+        for first, part in enumerate(found, start=1):
+            numbers = part.sentence[:-1]
+            last = int(numbers[-1])
+            held = (whole.sentence >= first) & (whole.sentence <= last)
+            np.testing.assert_array_equal(part.source[:-1], whole.source[held])
+            assert len(part) <= room
+            assert last == 3 or len(part) + sizes[last + 1] > room
+        assert last == 3
+        assert (len(found) == 1) == (room >= len(whole))
+        np.testing.assert_array_equal(read(gold, tokenizer, max_length=room).source,
+                                      found[0].source)  # fmt: skip
+
+
+def test_parts_of_segments(documents, tokenizer):
+    gold = documents[1]
+    whole = read(gold, tokenizer, segment_length=9)
+    assert set(whole.segment) == {0, 1, 2}
+    first, second = parts(gold, tokenizer, segment_length=9, max_length=len(whole) - 1)
+    for part, numbers in ((first, (0, 1)), (second, (1, 2))):
+        held = np.isin(whole.segment, numbers)
+        np.testing.assert_array_equal(part.source, whole.source[held])
+        np.testing.assert_array_equal(part.segment, whole.segment[held] - numbers[0])
+    assert len(list(parts(gold, tokenizer, segment_length=9, max_length=len(whole)))) == 1
+    assert len(list(parts(gold, tokenizer, segment_length=9, max_length=4))) == 3
+
+
 def test_segments(documents, tokenizer):
     gold = documents[1]
     whole = read(gold, tokenizer)
@@ -123,9 +156,8 @@ def test_mentions_that_no_candidate_can_be(documents, tokenizer):
     document = documents[0].with_annotation(Annotation(clusters))
     row = annotated(read(document, tokenizer), document, TYPES)
     width = {words_of(row, [m])[0][:2]: m[1] - m[0] + 1 for m in row.mentions}
-    assert row.unreachable(None) == 1
-    assert row.unreachable(int(width[0, 4])) == 1
-    assert row.unreachable(int(width[0, 4]) - 1) == 2
+    for limit, count in ((None, 1), (int(width[0, 4]), 1), (int(width[0, 4]) - 1, 2)):
+        assert row.unreachable(limit).sum() == count
 
 
 def test_unknown_relation_and_no_annotation(documents, tokenizer):

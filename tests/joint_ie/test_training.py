@@ -258,9 +258,16 @@ def test_scanned_layers(make_model, documents, optimizer, tmp_path):
 def test_notes_and_refusals(make_model, documents, optimizer, tmp_path):
     model = make_model("joint-m")
     wide = documents[0].with_annotation(Annotation((((0, 3), (4, 6)), ((2, 5),))))
-    objective = JointObjective(model=model, train_set=[*documents, wide], max_length=14)
-    assert objective.notes[0].endswith("lie outside the pieces that training reads")
-    assert "cross the end of a sentence" in objective.notes[1]
+    words = JointObjective(model=model, train_set=documents, max_length=2)
+    assert words.notes == (
+        "6 documents are longer than 2 pieces; training reads a random part of them each time",
+        "12 gold mentions lie outside the pieces that training reads",
+    )
+    objective = JointObjective(model=model, train_set=[*documents, wide])
+    assert objective.notes == (
+        "1 gold mentions are wider than 4 pieces or cross the end of a sentence; they can never be "
+        "found",
+    )
     listener = Told()
     fit(objective=objective, output_dir=tmp_path, steps=1, batch_size=1, optimizer=optimizer,
         listener=listener, **ONE)  # fmt: skip
@@ -270,6 +277,29 @@ def test_notes_and_refusals(make_model, documents, optimizer, tmp_path):
         JointObjective(model=model, train_set=[Document(doc_id="x", words=())])
     with pytest.raises(DocumentError, match="'doc-0' has no annotation"):
         JointObjective(model=model, train_set=[documents[0].with_annotation(None)])
+
+
+def test_parts_of_long_documents_are_drawn_anew(make_model, documents):
+    """By the seed and the number of the batch alone."""
+
+    def drawn(seed, numbers=range(12)):
+        objective = JointObjective(model=make_model("joint-m"), train_set=documents, max_length=14)
+        batches = objective.batches(3, seed)
+        return [
+            (name, tuple(tokens))
+            for number in numbers
+            for name, tokens in zip(
+                batches[number].names,
+                batches[number].features["encoder_input_tokens"].tolist(),
+                strict=True,
+            )
+        ]
+
+    found = drawn(0)
+    for gold in documents:
+        assert len({tokens for name, tokens in found if name == repr(gold.doc_id)}) > 1
+    assert drawn(0, reversed(range(12)))[-3:] == found[:3]
+    assert drawn(1) != found
 
 
 def test_batches_hold_rows_of_about_one_length(make_model, documents):
