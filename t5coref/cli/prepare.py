@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from t5coref import corpora
 from t5coref.cli import prepare_mrp
+from t5coref.cli.reading import add_verbose_argument, print_notes
 from t5coref.cli.tokenizers import add_tokenizer_argument, find_tokenizer
 from t5coref.core.errors import ConfigError
 from t5coref.corpora.report import Report
@@ -90,6 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="processes that linearize (default: one a core)")  # fmt: skip
     add("--check", metavar="DIR", help="verify prepared data instead")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the summary")
+    add_verbose_argument(parser)
     kinds = parser.add_subparsers(title="other kinds of data", metavar="KIND")
     mrp = kinds.add_parser(
         "mrp", help=prepare_mrp.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -135,10 +137,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             listener=progress,
         )
-    for message in report.messages:
-        print(f"warning: {message}", file=sys.stderr)
-    if unshown := report.problems() - len(report.messages):
-        print(f"warning: ... and {unshown:,} more of this kind", file=sys.stderr)
+    print_notes(report, verbose=args.verbose)
     _summarize(args.output, manifest)
     return 0
 
