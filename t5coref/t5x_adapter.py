@@ -37,6 +37,9 @@ from t5coref.decode.beam import beam
 from t5coref.decode.constraint import Source, Tables
 from t5coref.decode.greedy import greedy
 from t5coref.decode.search import Beam, Decoded, Greedy, NextLogits, Rows
+from t5coref.nn import lora as low_rank
+from t5coref.nn.layers import adapter_dropout
+from t5coref.nn.lora import LoRA
 from t5coref.nn.losses import token_loss
 from t5coref.nn.partition import Layout
 from t5coref.nn.scan import unscan_params
@@ -97,6 +100,8 @@ class CorefModel(models.EncoderDecoderModel):
         as `t5coref plan` and the local loop do on large meshes (`nn.partition.Layout`): positions
         are divided between layers, and kernels come together one layer at a time. None = by the
         partitioner's logical axis rules alone.
+      lora: put adapters beside the matrices and train them and the rows of new symbols alone, with
+        an optimizer of `adapters_alone`; None = train everything.
 
     Raises:
       MismatchError: the network has fewer rows than the vocabulary has ids, or the tasks of the
@@ -116,6 +121,7 @@ class CorefModel(models.EncoderDecoderModel):
         loss_normalizing_factor: float | int | str | None = None,
         default_decoder_params: models.DecoderParams | None = None,
         partitioner: partitioning.BasePartitioner | None = None,
+        lora: LoRA | None = None,
     ):
         rules, vocabulary = _rules_and_vocabulary(task)
         rows = module.config.vocab_size
@@ -139,6 +145,9 @@ class CorefModel(models.EncoderDecoderModel):
         self._rules = rules
         self._columns = _columns(rules)
         self._partitioner = partitioner
+        self._lora, self._new_rows = lora, low_rank.Rows(0, 0)
+        if lora is not None:
+            self._new_rows = low_rank.Rows.of(vocabulary.wrapped)
 
     def get_initial_variables(
         self,
@@ -154,7 +163,10 @@ class CorefModel(models.EncoderDecoderModel):
         del input_types
         names = ("encoder_input_tokens", "decoder_input_tokens", "decoder_target_tokens")
         tokens = [jnp.ones(input_shapes[name], jnp.int32) for name in names]
-        return freeze(self.module.init(rng, *tokens, enable_dropout=False))
+        variables = unfreeze(self.module.init(rng, *tokens, enable_dropout=False))
+        if self._lora is not None:
+            variables = low_rank.with_adapted_variables(self._lora, variables, self._new_rows, rng)
+        return freeze(variables)
 
     def loss_fn(
         self,
@@ -233,6 +245,8 @@ class CorefModel(models.EncoderDecoderModel):
         symbols = None if tables.literal else tables.ids
 
         params = unfreeze(params)
+        if self._lora is not None:
+            params = low_rank.merged(self._lora, params, self._new_rows)
         encoded = self.module.apply(
             {"params": params}, sources, enable_dropout=False, method="encode"
         )
@@ -276,15 +290,25 @@ class CorefModel(models.EncoderDecoderModel):
         dropout_rng: jax.Array | None = None,
     ) -> jax.Array:
         """The logits `[B, T, X]`."""
-        return self.module.apply(
-            {"params": params},
-            batch["encoder_input_tokens"],
-            batch["decoder_input_tokens"],
-            batch["decoder_target_tokens"],
-            enable_dropout=dropout_rng is not None,
-            logit_symbols=None if self._columns is None else jnp.asarray(self._rules.scored_ids),
-            rngs=None if dropout_rng is None else {"dropout": dropout_rng},
-        )
+        training = dropout_rng is not None
+        drops = contextlib.nullcontext()
+        if self._lora is not None:
+            trained, fixed = low_rank.split(unfreeze(params))
+            both = low_rank.joined(jax.lax.stop_gradient(fixed), trained)
+            params = low_rank.composed(self._lora, both, self._new_rows)
+            drops = adapter_dropout(self._lora.dropout if training else 0.0)
+        with drops:
+            return self.module.apply(
+                {"params": params},
+                batch["encoder_input_tokens"],
+                batch["decoder_input_tokens"],
+                batch["decoder_target_tokens"],
+                enable_dropout=training,
+                logit_symbols=(
+                    None if self._columns is None else jnp.asarray(self._rules.scored_ids)
+                ),
+                rngs={"dropout": dropout_rng} if training else None,
+            )
 
     def _placed(self) -> contextlib.AbstractContextManager[None]:
         if self._partitioner is None or self._partitioner.mesh.size == 1:
