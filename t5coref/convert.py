@@ -20,7 +20,7 @@ from t5coref.checkpoints import (
 )
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.linearize import named, symbols_of
-from t5coref.model import CARD_FILE, Format, Identity
+from t5coref.model import CARD_FILE, Format, Identity, is_plain
 from t5coref.nn.weight_files import CheckpointError, find
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
 
@@ -117,7 +117,7 @@ def _identity(
 ) -> Identity | None:
     """The tokenizer and the format of a checkpoint, from beside it and from the caller."""
     folder = checkpoint.folder
-    if (folder / CARD_FILE).is_file():
+    if (folder / CARD_FILE).is_file() and not is_plain(folder):
         return _known(folder, format, tokenizer, word_rule)
     hugging_face = checkpoint.layout == HUGGING_FACE.title
     trained = hugging_face and _has_symbols(folder)

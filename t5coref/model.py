@@ -30,10 +30,13 @@ CARD_FILE = "t5coref.json"
 HEADS_KEY = "joint_ie"
 """Of the cards of models with heads (`t5coref.joint_ie`), and of no others."""
 
+TEXT_KEY = "text"
+"""Of the cards of models that were trained on texts (`t5coref.downstream`), and of no others."""
+
 LOADERS = {
     HEADS_KEY: "t5coref.joint_ie.JointModel.load",
     "head": "t5coref.downstream.head_model.HeadModel.load",
-    "text": "t5coref.downstream.model.TextModel.load",
+    TEXT_KEY: "t5coref.downstream.model.TextModel.load",
 }
 """What loads models without a linearization, by the key that their cards have."""
 
@@ -91,6 +94,12 @@ def has_heads(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a model with heads for entities and relations."""
     place = pathlib.Path(folder)
     return (place / CARD_FILE).is_file() and HEADS_KEY in read_card(place)
+
+
+def is_plain(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a T5 that was trained on texts: one without symbols or heads."""
+    place = pathlib.Path(folder)
+    return (place / CARD_FILE).is_file() and TEXT_KEY in read_card(place)
 
 
 def tokenizer_of(folder: pathlib.Path, card: Mapping[str, Any]) -> Tokenizer:

@@ -12,14 +12,11 @@ from t5coref import model as models
 from t5coref.checkpoints import home, load
 from t5coref.checkpoints.folders import appearing
 from t5coref.core.errors import ConfigError
-from t5coref.model import CARD_FILE, Model
+from t5coref.model import CARD_FILE, TEXT_KEY, Model
 from t5coref.nn.checkpoint import save_hf
 from t5coref.nn.t5 import T5, T5Config
 from t5coref.nn.weight_files import CONFIG, CheckpointError, find
 from t5coref.tokenizer import Tokenizer
-
-TEXT_KEY = "text"
-"""Of the cards of models that were trained on texts, and of no others."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -93,6 +93,7 @@ def projected_loss(
     rows, length, _ = hidden.shape
     size = min(length, max(1, logits // kernel.shape[1]))
     count = -(-length // size)
+    size = -(-length // count)  # parts of one size, with as little padding as can be
 
     def loss(kernel, hidden, targets, weights):
         scores = jnp.dot(hidden.astype(jnp.float32), kernel)

@@ -13,6 +13,7 @@ from tiny_checkpoints import SHAPE, assert_same_bits, drawn, tensors_of
 
 from t5coref.convert import TARGETS, convert
 from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.downstream.model import TextModel
 from t5coref.linearize import named
 from t5coref.model import Format, Model, pretrained
 from t5coref.nn import T5Config, load_hf, save_hf
@@ -64,6 +65,15 @@ def test_a_model_goes_there_and_back(model, own, to, tmp_path):
     convert(summary.folder, tmp_path / "back", TARGETS["t5coref"])
     assert card(tmp_path / "back") == card(own)
     assert_same_bits(tensors_of(tmp_path / "back"), tensors_of(own))
+
+
+def test_a_model_of_texts_is_a_plain_t5(base, tmp_path):
+    """What mention reference prediction leaves goes on like the T5 that it began with."""
+    TextModel.load(base).save(tmp_path / "text")
+    for folder, name in ((base, "a"), (tmp_path / "text", "b")):
+        convert(folder, tmp_path / name, TARGETS["t5x"], format="full-copy")
+    a, b = (Model.load(tmp_path / name) for name in "ab")
+    assert a.fingerprint() == b.fingerprint()
 
 
 def test_a_pretrained_model_gets_the_symbols_of_a_format(base, tmp_path):

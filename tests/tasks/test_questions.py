@@ -23,7 +23,8 @@ SETS = ("newsqa", "triviaqa", "searchqa", "hotpotqa", "naturalquestions", "squad
 @pytest.fixture
 def folder(environment, tmp_path, monkeypatch):
     monkeypatch.setenv("T5COREF_DATA", str(tmp_path))
-    answers = [{"text": text, "answer_start": TEXT.index(text)} for text in ("dog", "house")]
+    # One answer: the small vocabulary of the tests does not have what stands between several.
+    answers = [{"text": "dog", "answer_start": TEXT.index("dog")}]
     question = {"id": "q1", "question": "who ?", "answers": answers}
     content = {"data": [{"paragraphs": [{"context": TEXT, "qas": [question]}]}]}
     for name in ("squad/dev-v1.1", "squad/dev-v2.0", "quoref/quoref-dev-v0.1"):
