@@ -126,7 +126,7 @@ def point(
     head: MRPHead, params: Any, encoded: jax.Array, features: Mapping[str, jax.Array]
 ) -> MRPResult:
     """Applies the head to the states of a batch and the features `mrp_...`."""
-    given = {name: features[f"mrp_{name}"] for name in _ARGUMENTS}
+    given: dict[str, Any] = {name: features[f"mrp_{name}"] for name in _ARGUMENTS}
     found: Any = head.apply({"params": params[HEAD]}, encoded, **given)
     return found
 

@@ -181,7 +181,7 @@ class MRPObjective(T5Objective[TextModel]):
             some = [rows[i] for i in range(first, min(first + size, len(rows)))]
             features = self._batch(lengths, some).features
             # The last batch is filled up, so that there is one program; weights and masks are 0.
-            full = {
+            full: dict[str, Any] = {
                 name: np.pad(x, ((0, size - len(some)), *[(0, 0)] * (x.ndim - 1)))
                 for name, x in features.items()
             }
