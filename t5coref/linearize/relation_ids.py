@@ -8,7 +8,7 @@ annotation, gold or predicted; they come back as they are.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,16 +17,12 @@ import numpy as np
 from t5coref.core.document import Annotation, Document, Relation, Span
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.rules import DONE, NUMBER, TEXT, Cell, Due, Effect, Guard, Rules
-from t5coref.core.segment import INSERTED, Pieces, windows
 from t5coref.core.symbols import Inventory
 from t5coref.core.triples import Triple
 from t5coref.linearize import mentions as m
 from t5coref.linearize.base import Actions, Answer, Turn
+from t5coref.linearize.marked import CLOSING, LIMIT, OPENINGS, MarkedWindows
 from t5coref.linearize.relations import START, RelationFormat, RelationTypes, Section
-
-LIMIT = 500
-OPENINGS = tuple(f"<m{k}>" for k in range(LIMIT))
-CLOSING = "</m>"
 
 END = 0
 """The action `</s>`; `<rel>`, the clusters and the relation types follow."""
@@ -44,7 +40,7 @@ class Marked(NamedTuple):
     clusters: list[int]
 
 
-class RelationIds(RelationFormat):
+class RelationIds(RelationFormat, MarkedWindows):
     """Relations between clusters that are known; these are marked in the source.
 
     Args:
@@ -62,9 +58,8 @@ class RelationIds(RelationFormat):
                 f"max_clusters is {self.max_clusters}; expected 2 to {LIMIT}, for which there are "
                 "symbols"
             )
-        symbol, end = self.tokenizer.symbol, self.tokenizer.eos_id
-        self.close = symbol(CLOSING)
-        self.openings = [symbol(s) for s in OPENINGS[: self.max_clusters]]
+        end = self.tokenizer.eos_id
+        self.look_up_marks(self.max_clusters)
         types = RelationTypes(self.tokenizer, self.relations)
         self.section = Section(self.tokenizer, types, [(token,) for token in self.openings])
         ids = (end, self.section.start, *self.openings, *types.tokens)
@@ -113,78 +108,22 @@ class RelationIds(RelationFormat):
         (whole,) = m.window_turns(doc.doc_id, pieces, [(0, len(pieces))], self.tokenizer.eos_id)
         kept = m.nested(m.in_window(whole, doc.annotation), self.max_depth)
         out = []
-        for (start, end), inside in self._cut(pieces, kept):
+        for (start, end), inside in self.cut(pieces, kept):
             (turn,) = m.window_turns(doc.doc_id, pieces, [(start, end)], self.tokenizer.eos_id)
             shifted = [replace(k, start=k.start - start, end=k.end - start) for k in inside]
             closings = m.numbered(shifted, self.max_clusters)
             clusters = {number: mention.cluster for mention, number in closings}
-            turn = replace(self._with_marks(turn, closings), index=len(out))
+            turn = replace(self.with_marks(turn, closings), index=len(out))
             out.append(Marked(turn, [clusters[k] for k in range(len(clusters))]))
         return out
 
-    def _cut(self, pieces: Pieces, kept: Sequence[m.Mention]) -> list[tuple[Span, list[m.Mention]]]:
-        """The windows in pieces of the document, and the mentions with marks in each."""
-        closing = [k.end for k in kept]
-        marks = 1 + bool(self.kinds.named)
-        opening = [k.start for k in kept for _ in range(marks)]
-        at = np.asarray([*closing, *opening], np.int32)
-        # A sentence ends behind the marks of the mentions that end with it.
-        ends = [bool(pieces.sentence_end[p - 1]) for p in closing] + [False] * len(opening)
-        with_marks = Pieces(
-            np.insert(pieces.ids, at, self.close),
-            np.insert(pieces.word, at, INSERTED),
-            np.insert(pieces.sentence_end, at, ends),
-            np.insert(pieces.word_end, at, True),
-            pieces.bounds,
-        )
-        place = np.empty_like(at)  # of each mark among pieces and marks
-        order = np.argsort(at, kind="stable")
-        place[order] = at[order] + np.arange(len(at), dtype=np.int32)
-        first, last = place[len(kept) :: marks].tolist(), place[: len(kept)].tolist()
-        real = np.insert(np.ones(len(pieces), np.int32), at, 0)
-        before = [0, *np.cumsum(real).tolist()]
-        return [
-            (
-                (before[start], before[end]),
-                [k for i, k in enumerate(kept) if start <= first[i] and last[i] < end],
-            )
-            for start, end in windows(with_marks, self.window, self.stride, suffixes=self.suffixes)
-            if before[start] < before[end]
-        ]
+    def behind_mark(self, mention: m.Mention) -> list[int]:
+        """The entity type, where the format has some."""
+        return [self.kinds.token(mention.type)] if self.kinds.named else []
 
-    def _with_marks(self, turn: Turn, closings: list[tuple[m.Mention, int]]) -> Turn:
-        length = len(turn.source)
-        marks: list[list[int]] = [[] for _ in range(length)]
-        for mention, _ in closings:
-            marks[mention.end].append(self.close)
-        # The outer one of two opens first; of one span that which closes last.
-        for mention, number in sorted(closings, key=lambda c: (-c[0].end, -c[1])):
-            kind = [self.kinds.token(mention.type)] if self.kinds.named else []
-            marks[mention.start] += [self.openings[number], *kind]
-        at = [position for position, tokens in enumerate(marks) for _ in tokens]
-        tokens = [token for tokens in marks for token in tokens]
-        return replace(
-            turn,
-            source=np.insert(turn.source, at, tokens).astype(np.int32),
-            word=np.insert(turn.word, at, INSERTED).astype(np.int32),
-        )
-
-    def _without_marks(self, turn: Turn) -> tuple[Turn, list[tuple[Span, int]]]:
-        """The turn as it was, and the marked spans of its pieces with their numbers."""
-        number = {token: k for k, token in enumerate(self.openings)}
-        marks = {self.close, *number, *self.kinds.named}
-        found: list[tuple[Span, int]] = []
-        open_: list[tuple[int, int]] = []
-        kept: list[int] = []
-        for position, token in enumerate(turn.source.tolist()):
-            if token in number:
-                open_.append((len(kept), number[token]))
-            elif token == self.close:
-                start, opened = open_.pop()
-                found.append(((start, len(kept)), opened))
-            elif token not in marks:
-                kept.append(position)
-        return replace(turn, source=turn.source[kept], word=turn.word[kept]), found
+    def is_mark(self, token: int) -> bool:
+        """See `MarkedWindows.is_mark`."""
+        return super().is_mark(token) or token in self.kinds.named
 
     def turns(self, doc: Document) -> Generator[list[Turn], list[Answer], Annotation]:
         """One turn a window; the relations that the windows find are put together."""
@@ -207,7 +146,7 @@ class RelationIds(RelationFormat):
         Raises:
           DocumentError: a relation's type is none of the format's.
         """
-        without, marked = self._without_marks(turn)
+        without, marked = self.without_marks(turn)
         spans: dict[int, set[Span]] = {}
         for span, number in marked:
             spans.setdefault(number, set()).add(span)

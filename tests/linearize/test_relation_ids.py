@@ -35,7 +35,7 @@ def test_marked_windows(tokenizer, doc, window):
     plain = lin.pieces(doc)
     covered = 0
     for turn, own in marked:
-        without, found = lin._without_marks(turn)
+        without, found = lin.without_marks(turn)
         assert len(turn.source) <= window
         end = turn.offset + len(without.source) - 1
         assert without.source[:-1].tolist() == plain.ids[turn.offset : end].tolist()
