@@ -109,6 +109,7 @@ class DecoderLayer(nn.Module):
     config: T5Config
     deterministic: bool
     keep_source: bool
+    answer_length: int | None = None
 
     @nn.compact
     def __call__(
@@ -134,8 +135,11 @@ class DecoderLayer(nn.Module):
         if slots is not None:
             x = self_attention.extend(x, *slots, bias)
         elif target_segments is not None:
-            sight = Sight(target_segments, target_segments, causal=True)
-            x = self_attention(x, x, sight, bias, deterministic=self.deterministic)
+            segments = _divided(target_segments, self.answer_length)
+            sight = Sight(segments, segments, causal=True)
+            each = _divided(x, self.answer_length)
+            each = self_attention(each, each, sight, bias, deterministic=self.deterministic)
+            x = each.reshape(x.shape)
         else:
             raise ValueError("expected target_segments when there are no slots")
         x = drop(constrain(x, HIDDEN)) + inputs
@@ -199,11 +203,15 @@ class Decoder(nn.Module):
         keep_source: bool = False,
         logit_symbols: jax.Array | None = None,
         score: bool = True,
+        answer_length: int | None = None,
     ) -> jax.Array:
         """Maps embedded feeds `[B, T, D]` to float32 logits `[B, T, A]`.
 
         Without `score` it stops before the head, at `[B, T, D]`. Segments are int32 `[B, S]` and
         `[B, T]`, 0 where padded; the targets' are needed without a cache.
+
+        With `answer_length`, the feeds are outputs of so many tokens each, side by side: none sees
+        another, and all see the source.
 
         With `positions` int32[B], the first position of each row, the step reads and writes the
         cache, whose length L is `cache_length` or that of the cache there is. With `visible`
@@ -214,7 +222,12 @@ class Decoder(nn.Module):
         length = embedded.shape[1]
         slots = None
         if positions is None:
-            bias = _block_bias(cfg, relative_bias, embedded)
+            if answer_length is not None:
+                rest = -length % answer_length
+                embedded = jnp.pad(embedded, ((0, 0), (0, rest), (0, 0)))
+                if target_segments is not None:
+                    target_segments = jnp.pad(target_segments, ((0, 0), (0, rest)))
+            bias = _block_bias(cfg, relative_bias, _divided(embedded, answer_length))
         else:
             every = jnp.arange(cache_length or self._cache_length(), dtype=jnp.int32)
             # [B, T]: the position of each query.
@@ -235,13 +248,18 @@ class Decoder(nn.Module):
             start = positions * beams
             slots = (start, jnp.max(start) + length)
         y = hidden_dropout(cfg.dropout_rate, deterministic)(embedded)
-        fields = {"config": cfg, "deterministic": deterministic, "keep_source": keep_source}
+        fields = {
+            "config": cfg,
+            "deterministic": deterministic,
+            "keep_source": keep_source,
+            "answer_length": answer_length,
+        }
         remat = cfg.remat and slots is None
         y = _stack(self, DecoderLayer, cfg.num_decoder_layers, fields, remat)(
             y, encoded, target_segments, source_segments, bias, slots
         )
         y = _norm(cfg, "decoder_norm")(y)
-        y = constrain(hidden_dropout(cfg.dropout_rate, deterministic)(y), HIDDEN)
+        y = constrain(hidden_dropout(cfg.dropout_rate, deterministic)(y)[:, :length], HIDDEN)
         if not score:
             return y
         if cfg.logits_via_embedding:
@@ -299,6 +317,11 @@ def _block_bias(cfg: T5Config, bias: RelativePositionBias, hidden: jax.Array) ->
     count, size = blocks_of(length, cfg.attention_block)
     first = (count - 1) * size
     return for_each_row(bias(size, first + length, first), rows, ("batch", "heads", None, None))
+
+
+def _divided(x: jax.Array, length: int | None) -> jax.Array:
+    """`[B, T, ...]` as rows of so many positions each, `[B * T / length, length, ...]`."""
+    return x if length is None else x.reshape(-1, length, *x.shape[2:])
 
 
 def _stack(parent: nn.Module, layer: Any, length: int, fields: dict[str, Any], remat: bool):

@@ -85,6 +85,7 @@ class T5(nn.Module):
         max_decode_length: int | None = None,
         *,
         logit_symbols: jax.Array | None = None,
+        answer_length: int | None = None,
     ) -> jax.Array:
         """Scores the targets given the feeds, or decodes by T5X's convention.
 
@@ -104,6 +105,8 @@ class T5(nn.Module):
                 cross-attention then reuses its projections.
             max_decode_length: see `decode`.
             logit_symbols: int32[A]; score these rows of the head only.
+            answer_length: the feeds are outputs of so many tokens each, side by side; none sees
+                another, and all see the source. Not with `decode`.
 
         Returns:
             float32 logits `[B, T, V]`, or `[B, T, A]`.
@@ -121,6 +124,7 @@ class T5(nn.Module):
                 (encoder_segment_ids, decoder_segment_ids),
                 deterministic=not enable_dropout,
                 logit_symbols=logit_symbols,
+                answer_length=answer_length,
             )
         if encoder_segment_ids is not None or decoder_segment_ids is not None:
             raise ValueError(
@@ -142,8 +146,12 @@ class T5(nn.Module):
         decoder_target_tokens: jax.Array,
         *,
         enable_dropout: bool = True,
+        answer_length: int | None = None,
     ) -> jax.Array:
-        """What the head scores, `[B, T, D]`: `hidden @ head_kernel(...)` are the logits."""
+        """What the head scores, `[B, T, D]`: `hidden @ head_kernel(...)` are the logits.
+
+        `answer_length` as in `decode`.
+        """
         encoded = self.encode(encoder_input_tokens, None, enable_dropout)
         return self.hidden_of(
             encoded,
@@ -151,6 +159,7 @@ class T5(nn.Module):
             decoder_input_tokens,
             decoder_target_tokens,
             enable_dropout=enable_dropout,
+            answer_length=answer_length,
         )
 
     def hidden_of(
@@ -161,6 +170,7 @@ class T5(nn.Module):
         decoder_target_tokens: jax.Array,
         *,
         enable_dropout: bool = True,
+        answer_length: int | None = None,
     ) -> jax.Array:
         """`hidden` for a source that is encoded already, `[B, S, D]`."""
         return self._decode_all(
@@ -171,6 +181,7 @@ class T5(nn.Module):
             (None, None),
             deterministic=not enable_dropout,
             score=False,
+            answer_length=answer_length,
         )
 
     def __call__(
@@ -186,6 +197,7 @@ class T5(nn.Module):
         enable_dropout: bool = True,
         decode: bool = False,
         logit_symbols: jax.Array | None = None,
+        answer_length: int | None = None,
     ) -> jax.Array:
         """Encodes and decodes; see `encode` and `decode`. Positions are unused, as in T5X."""
         del encoder_positions
@@ -201,6 +213,7 @@ class T5(nn.Module):
             enable_dropout,
             decode,
             logit_symbols=logit_symbols,
+            answer_length=answer_length,
         )
 
     def init_cache(
