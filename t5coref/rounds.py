@@ -55,14 +55,17 @@ class RoundPredictor(ABC, Generic[W]):
           documents: read as they are needed.
           params: other weights than the model's, for evaluation during training.
         """
-        if params is None:
-            if self._params is None:
-                self._params = self._placed(self.model.params)
-            placed = self._params
-        else:
-            placed = self._placed(params)
+        placed = self.ready(params)
         for taken in rounds(documents, self.round_size):
             yield from self._round(taken, placed)
+
+    def ready(self, params: Any = None) -> Any:
+        """Parameters as `_round` wants them; None = the model's, which are kept."""
+        if params is not None:
+            return self._placed(params)
+        if self._params is None:
+            self._params = self._placed(self.model.params)
+        return self._params
 
     @abstractmethod
     def _round(self, documents: Sequence[Document], params: Any) -> Iterator[Document]:
