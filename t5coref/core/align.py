@@ -8,13 +8,15 @@ The orders are those of Zhang, Wiseman, Stratos, "Seq2seq is All You Need for Co
 Resolution" (EMNLP 2023), so that ties fall as in their published implementation.
 
 Notation: `S` source and `O` output positions; the longer side is a vector of `C` columns, the
-shorter one gives `R` rows. Time is O(SO) in vectors, memory at most half a byte a cell.
+shorter one gives `R` rows. Time is O(SO) in vectors, memory at most half a byte a cell. An output
+that nearly is its source is aligned within a band of its cells (Ukkonen 1985): `W` columns a row.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +31,9 @@ GAP = np.int32(-1)
 """Score of a gap, however long: it is paid where a gap begins."""
 
 _IMPOSSIBLE = np.int32(-(2**30))  # far below any score, far above the overflow
+
+NARROWEST, WIDEST = 32, 1 << 13
+"""Columns of a band on either side of the diagonal."""
 
 _PAIR, _SKIP_FIRST, _SKIP_LAST = range(3)  # steps, with the preferred kind of gap first
 
@@ -86,6 +91,47 @@ def affine_alignment(source: Ids, output: Ids, road: Road = Road.LOW) -> np.ndar
       ConfigError: an argument that is no sequence of integers.
     """
     return _align(source, output, _affine_pairs, source_first=road is Road.HIGH)
+
+
+def source_alignment(
+    source: Ids, output: Ids, road: Road = Road.LOW, widest: int = WIDEST
+) -> np.ndarray | None:
+    """Aligns an output that should have repeated its source.
+
+    What both begin with is paired; the rest is aligned as `affine_alignment` does, within the
+    narrowest band that provably holds the best alignment. Memory is O(S W).
+
+    Args:
+      source: `int[S]` pieces.
+      output: `int[O]` pieces.
+      road: which of the best alignments is taken.
+      widest: how far the band may reach from the diagonal.
+
+    Returns:
+      As `affine_alignment`; None if the band would have to be wider.
+
+    Raises:
+      ConfigError: an argument that is no sequence of integers.
+    """
+    source, output = _ids("source", source), _ids("output", output)
+    same = common_prefix(source, output)
+    head = np.arange(same, dtype=np.int32)
+
+    def pairs(rows: np.ndarray, columns: np.ndarray, row_first: bool) -> Iterator[tuple[int, int]]:
+        return _banded_pairs(rows, columns, row_first, widest)
+
+    try:
+        rest = _align(source[same:], output[same:], pairs, source_first=road is Road.HIGH)
+    except _TooNarrowError:
+        return None
+    return np.concatenate([head, np.where(rest == UNALIGNED, UNALIGNED, rest + same)])
+
+
+def common_prefix(first: np.ndarray, second: np.ndarray) -> int:
+    """How many elements two sequences begin with alike."""
+    shorter = min(len(first), len(second))
+    different = np.flatnonzero(first[:shorter] != second[:shorter])
+    return int(different[0]) if len(different) else shorter
 
 
 def _align(
@@ -159,22 +205,82 @@ def _edit_pairs(
             m -= 1
 
 
+class _TooNarrowError(Exception):
+    """The widest band does not hold every alignment that may be the best."""
+
+
+class _Table(NamedTuple):
+    """What is kept of the cells of a band.
+
+    Attributes:
+      trace: `uint8[R, 4, ceil(W / 8)]`, all that the way back asks of a cell: which last steps are
+        best, and whether a gap of the preferred kind that goes on is as good as one that begins.
+      starts: `[R]` the columns before the band of each row.
+      width: W.
+      score: of the best alignment that stays in the band, but for a gap at its end.
+    """
+
+    trace: np.ndarray
+    starts: list[int]
+    width: int
+    score: int
+
+
 def _affine_pairs(
     rows: np.ndarray, columns: np.ndarray, row_first: bool
 ) -> Iterator[tuple[int, int]]:
     """Pairs of a row and a column, from the last one to the first."""
+    table = _affine_table(rows, columns, row_first, len(columns))
+    return _way_back(table, len(rows), len(columns), row_first)
+
+
+def _banded_pairs(
+    rows: np.ndarray, columns: np.ndarray, row_first: bool, widest: int
+) -> Iterator[tuple[int, int]]:
+    """As `_affine_pairs`, from a band that every best alignment stays in.
+
+    Raises:
+      _TooNarrowError: there is no such band.
+    """
     n, m = len(rows), len(columns)
+    if not n:
+        return iter(())
+    half = min(NARROWEST, widest)
+    while True:
+        table = _affine_table(rows, columns, row_first, half)
+        # Leaving the band leaves out so many columns, or rows, that what remains cannot score more
+        # than this. Equally good alignments would have to be compared, hence `>`.
+        outside = max(min(n, m - half - 1), n - half - 2) + GAP
+        if 2 * half + 1 >= m or table.score > outside:
+            return _way_back(table, n, m, row_first)
+        if half == widest:
+            raise _TooNarrowError
+        half = min(2 * half, widest)
+
+
+def _affine_table(rows: np.ndarray, columns: np.ndarray, row_first: bool, half: int) -> _Table:
+    """Scores the cells at most `half` columns from the diagonal, row by row."""
+    n, m = len(rows), len(columns)
+    width = min(m, 2 * half + 1)
+    starts = [min(max(i - half, 0), m - width) for i in range(n)]
     # Best scores by the last step, and of all. In the first row, the empty prefix, all is one gap;
     # its `skip_column` is never read.
-    pair, skip_row, skip_column = np.full((3, m + 1), _IMPOSSIBLE)
-    best = np.full(m + 1, GAP)
+    pair, skip_row, skip_column = np.full((3, width + 1), _IMPOSSIBLE)
+    best = np.full(width + 1, GAP)
     best[0] = 0
     opened = best + GAP
     first, last = (skip_row, skip_column) if row_first else (skip_column, skip_row)
-    flags = np.empty((4, m), bool)
-    trace = np.empty((n, 4, -(-m // 8)), np.uint8)
-    for i, piece in enumerate(rows.tolist()):
-        np.add(best[:-1], np.where(columns == piece, MATCH, MISMATCH), out=pair[1:])
+    flags = np.empty((4, width), bool)
+    trace = np.empty((n, 4, -(-width // 8)), np.uint8)
+    before = 0
+    for i, (piece, start) in enumerate(zip(rows.tolist(), starts, strict=True)):
+        if start > before:
+            for scores in (best, opened, skip_row):
+                scores[:-1] = scores[1:]
+                scores[-1] = _IMPOSSIBLE
+            before = start
+        equal = columns[start : start + width] == piece
+        np.add(best[:-1], np.where(equal, MATCH, MISMATCH), out=pair[1:])
         # A gap goes on for free, so beginning one after any step, itself included, is no gain
         # over going on: `opened` need not tell the steps apart.
         np.maximum(skip_row, opened, out=skip_row)
@@ -183,16 +289,28 @@ def _affine_pairs(
         np.add(skip_column[1:], GAP, out=skip_column[1:])
         np.maximum(best, skip_column, out=best)
         np.add(best, GAP, out=opened)
-        # All that the way back asks of a cell: which last steps are best, and whether a gap of
-        # the preferred kind that goes on is as good as one that begins.
         np.equal(pair[1:], best[1:], out=flags[0])
         np.equal(first[1:], best[1:], out=flags[1])
         np.greater_equal(first[1:], opened[1:], out=flags[2])
         np.equal(last[1:], best[1:], out=flags[3])
         trace[i] = np.packbits(flags, axis=1)
+    ends = before + width == m
+    return _Table(trace, starts, width, int(best[-1] if ends else best.max() + GAP))
+
+
+def _way_back(table: _Table, n: int, m: int, row_first: bool) -> Iterator[tuple[int, int]]:
+    """Pairs of a row and a column, from the last one to the first."""
+    by_row = _SKIP_FIRST if row_first else _SKIP_LAST
+    by_column = _SKIP_LAST if row_first else _SKIP_FIRST
     step = _PAIR
+    if n and table.starts[-1] + table.width < m:
+        m, step = table.starts[-1] + table.width, by_column
     while n and m:
-        is_pair, is_first, first_goes_on, is_last = _bits(trace[n - 1], m - 1)
+        start = table.starts[n - 1]
+        if m == start:  # there is no other way within the band
+            n, step = n - 1, by_row
+            continue
+        is_pair, is_first, first_goes_on, is_last = _bits(table.trace[n - 1], m - start - 1)
         # `step` leads out of the cell, the next one into it. A gap that goes on saves GAP: where
         # that makes it as good as the best other step, the order of preference decides.
         if not (step == _SKIP_LAST and is_last):
@@ -203,7 +321,7 @@ def _affine_pairs(
         if step == _PAIR:
             n, m = n - 1, m - 1
             yield n, m
-        elif (step == _SKIP_FIRST) == row_first:
+        elif step == by_row:
             n -= 1
         else:
             m -= 1

@@ -7,10 +7,18 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from t5coref.core.align import UNALIGNED, Road, affine_alignment, edit_alignment
+from t5coref.core import align
+from t5coref.core.align import (
+    UNALIGNED,
+    Road,
+    affine_alignment,
+    common_prefix,
+    edit_alignment,
+    source_alignment,
+)
 from t5coref.core.errors import ConfigError
 
 # An alignment is a string of steps: a pair, a source position left out, an output position left
@@ -203,6 +211,75 @@ def test_arguments_are_left_alone():
     edit_alignment(source, output)
     assert source.tolist() == [1, 2, 1]
     assert output.tolist() == [1]
+
+
+def without_prefix(source, output, road) -> list[int]:
+    same = common_prefix(np.asarray(source), np.asarray(output))
+    rest = affine_alignment(source[same:], output[same:], road).tolist()
+    return [*range(same), *(UNALIGNED if i == UNALIGNED else i + same for i in rest)]
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    monkeypatch.setattr(align, "NARROWEST", 1)
+
+
+@pytest.mark.parametrize("road", list(Road))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(source=sequences(40), output=sequences(40))
+@example(source=[1] * 30, output=[2] * 3)
+@example(source=[1, 2, 3], output=[1, 3] + [2] * 30)
+@example(source=[], output=[1])
+def test_a_band_changes_nothing_behind_the_equal_beginnings(narrow, road, source, output):
+    found = source_alignment(source, output, road)
+    assert found is not None
+    assert found.dtype == np.int32
+    assert found.tolist() == without_prefix(source, output, road)
+
+
+@given(st.data())
+def test_a_band_holds_a_long_copy_with_few_errors(data):
+    source = np.random.default_rng(data.draw(st.integers(0, 99))).integers(1, 9, 600)
+    output = source.tolist()
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(output) - 1))
+        output[at : at + data.draw(st.integers(0, 3))] = data.draw(sequences(3))
+    found = source_alignment(source, output)
+    assert found is not None
+    assert found.tolist() == without_prefix(source, output, Road.LOW)
+
+
+def bands_tried(monkeypatch, source, output) -> list[int]:
+    """The widths of the bands that are tried."""
+    widths = []
+    table = align._affine_table
+
+    def counted(rows, columns, row_first, half):
+        made = table(rows, columns, row_first, half)
+        widths.append(made.width)
+        assert made.trace.nbytes <= len(rows) * 4 * -(-made.width // 8)
+        return made
+
+    monkeypatch.setattr(align, "_affine_table", counted)
+    source_alignment(source, output)
+    return widths
+
+
+def test_memory_grows_with_the_errors_and_not_with_the_text(monkeypatch):
+    source = np.random.default_rng(0).permutation(6000)
+    few = np.delete(source, [3, 2000, 2001, 4000])
+    assert bands_tried(monkeypatch, source, few) == [65]
+    many = np.delete(source, np.arange(1000, 1100))
+    assert bands_tried(monkeypatch, source, many)[-1] == 257
+
+
+def test_fails_closed_where_the_band_would_be_too_wide():
+    source = np.random.default_rng(0).permutation(300)
+    output = np.delete(source, np.arange(5, 105))
+    assert source_alignment(source, output, widest=64) is None
+    found = source_alignment(source, output)
+    assert found is not None
+    assert found.tolist() == np.delete(np.arange(300), np.arange(5, 105)).tolist()
 
 
 @pytest.mark.parametrize("bad", [[[1, 2]], [1.5], ["a"], 3])
