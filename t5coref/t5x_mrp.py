@@ -79,6 +79,13 @@ class T5WithMRP(T5):
         return hidden, self.mrp(encoded, cand_mask, **asked)
 
 
+    def everything(self, features: Mapping[str, jax.Array], cand_mask: jax.Array) -> None:
+        """Uses every parameter once: what `states` leaves to the loss, the head of targets, too."""
+        names = ("encoder_input_tokens", "decoder_input_tokens", "decoder_target_tokens")
+        self(*(features[name] for name in names), enable_dropout=False)
+        self.states(features, cand_mask, point=True, enable_dropout=False)
+
+
 class Totals(NamedTuple):
     """What sums are divided by: target pieces, the norm of the queries, the queries."""
 
@@ -161,9 +168,7 @@ class MRPModel(models.EncoderDecoderModel):
             name: jnp.zeros(shape, bool if name in flags else jnp.int32)
             for name, shape in input_shapes.items()
         }
-        made = self.module.init(
-            rng, features, self._can(features), point=True, enable_dropout=False, method="states"
-        )
+        made = self.module.init(rng, features, self._can(features), method="everything")
         return freeze(made)
 
     def loss_fn(

@@ -87,8 +87,10 @@ class SentinelSpan:
     def features(self, rows: Sequence[MRPRow], length: int) -> Features:
         """Targets `[B, T]` as a `T5` and `sequence_loss` take them."""
         targets = padded([row.targets for row in rows], length)
+        # What stands behind the last target is never read.
+        read = np.pad(targets[:, :-1], ((0, 0), (1, 0))) * (targets > 0)
         return {
-            "decoder_input_tokens": np.pad(targets[:, :-1], ((0, 0), (1, 0))),
+            "decoder_input_tokens": read,
             "decoder_target_tokens": targets,
             "decoder_target_actions": targets,
             "decoder_loss_weights": _up_to([len(row.targets) for row in rows], length),

@@ -164,6 +164,7 @@ def test_rows_are_those_of_the_local_loop(batch, local, params, rows):
 def test_parameters_are_those_of_the_local_loop(params, local):
     mine = local(params).initial()
     assert jax.tree.map(jnp.shape, dict(mine)) == jax.tree.map(jnp.shape, dict(params))
+    assert "logits_dense" in params["decoder"]
 
 
 @pytest.fixture(scope="module")
