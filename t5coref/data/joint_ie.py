@@ -16,10 +16,11 @@ import tensorflow as tf
 
 from t5coref import corpora
 from t5coref.core.document import Document
-from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.errors import ConfigError
 from t5coref.data.documents import Files
-from t5coref.data.settings import TOKENIZER, Settings, settings
-from t5coref.data.source import PARTS
+from t5coref.data.recipe import of_split, plain_tokenizer
+from t5coref.data.registration import NumberedSource, RecipeTask, recipe_of, registered
+from t5coref.data.settings import Settings, settings
 from t5coref.data.vocabulary import CorefVocabulary
 from t5coref.joint_ie.features import Row, annotated, read
 from t5coref.joint_ie.inventory import relations_in_file, relations_of
@@ -54,13 +55,7 @@ class JointRecipe:
         Raises:
           ConfigError: they name none.
         """
-        path = self.settings().tokenizer
-        if path is None:
-            raise ConfigError(
-                f"task {self.name!r} has no tokenizer; set {TOKENIZER} to that of the T5 that is "
-                "trained, or bind tasks.settings.tokenizer in gin"
-            )
-        return Tokenizer(path, ())
+        return plain_tokenizer(self.name, self.settings())
 
     def documents(self, split: str) -> list[Document]:
         """Those of a split.
@@ -68,11 +63,8 @@ class JointRecipe:
         Raises:
           ConfigError: it is no split, or its files are not there.
         """
-        if split not in self.files:
-            raise ConfigError(
-                f"task {self.name!r} has no split {split!r}; it has {', '.join(self.files)}"
-            )
-        return list(self.files[split].read(self.corpus, self.settings().data))
+        files = of_split(self.name, self.files, split)
+        return list(files.read(self.corpus, self.settings().data))
 
     def inventory(self) -> tuple[str, ...]:
         """The names of the relation types, in the order of the classes."""
@@ -81,7 +73,7 @@ class JointRecipe:
         return relations_in_file(file=os.path.join(self.settings().data, self.relations))
 
 
-class JointSource(seqio.DataSource):
+class JointSource(NumberedSource):
     """The rows of a recipe's splits, made of the files when they are asked for."""
 
     def __init__(self, recipe: JointRecipe):
@@ -89,31 +81,9 @@ class JointSource(seqio.DataSource):
         self.recipe = recipe
         self._rows: dict[tuple[str, str], list[Row]] = {}
 
-    @property
-    def supports_arbitrary_sharding(self) -> bool:
-        """Documents can be shared out as one likes."""
-        return True
-
-    def list_shards(self, split: str) -> Sequence[str]:
-        """Names of equal parts."""
-        return [f"{split}-{i:02d}-of-{PARTS}" for i in range(PARTS)]
-
-    def get_dataset(
-        self,
-        split: str = "train",
-        shuffle: bool = True,
-        seed: int | None = None,
-        shard_info: seqio.ShardInfo | None = None,
-        **unused,
-    ) -> tf.data.Dataset:
-        """The rows of a split, or of one shard of it."""
-        del unused
-        index, parts = (shard_info.index, shard_info.num_shards) if shard_info else (0, 1)
-        rows = self.rows(split)[index::parts]
-        if shuffle:
-            order = np.random.default_rng(seed).permutation(len(rows))
-            rows = [rows[i] for i in order]
-        return _in_memory(rows)
+    def numbered(self, split: str, numbers: np.ndarray) -> tf.data.Dataset:
+        """See `NumberedSource.numbered`."""
+        return _in_memory([self.rows(split)[i] for i in numbers])
 
     def num_input_examples(self, split: str) -> int:
         """How many documents with text a split has."""
@@ -134,12 +104,8 @@ class JointSource(seqio.DataSource):
         return self._rows[key]
 
 
-class JointTask(seqio.Task):
-    """A task that knows its recipe."""
-
-    def __init__(self, *args: Any, recipe: JointRecipe, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.recipe = recipe
+class JointTask(RecipeTask):
+    """A task of `joint_task`."""
 
 
 def joint_task(
@@ -170,32 +136,21 @@ def joint_task(
     corpora.get(corpus)
     of_splits = {split: Files.of(given) for split, given in files.items()}
     recipe = JointRecipe(name, corpus, of_splits, relations, max_length, settings)
-    if name in seqio.TaskRegistry.names():
-        known = seqio.TaskRegistry.get(name)
-        if isinstance(known, JointTask) and known.recipe == recipe:
-            return known
-        raise ConfigError(
-            f"a task called {name!r} is registered already, made otherwise; choose another name"
-        )
     vocabulary = CorefVocabulary(recipe.tokenizer)
 
     def feature(rank: int) -> seqio.Feature:
         return seqio.Feature(vocabulary, add_eos=False, dtype=tf.int32, rank=rank)
 
-    task = seqio.TaskRegistry.add(
-        name,
+    return registered(
+        JointTask,
+        recipe,
         source=JointSource(recipe),
         output_features={
             **{key: feature(1) for key in SEQUENCES},
             **{key: feature(2) for key in TABLES},
         },
         preprocessors=[],
-        metric_fns=[],
-        task_cls=JointTask,
-        recipe=recipe,
     )
-    assert isinstance(task, JointTask)
-    return task
 
 
 def joint_recipe(name: str) -> JointRecipe:
@@ -204,13 +159,7 @@ def joint_recipe(name: str) -> JointRecipe:
     Raises:
       MismatchError: it is not made by `joint_task`.
     """
-    task = seqio.get_mixture_or_task(name)
-    if not isinstance(task, JointTask):
-        raise MismatchError(
-            f"{name!r} is no task for heads; expected one registered with "
-            "t5coref.data.joint_ie.joint_task"
-        )
-    return task.recipe
+    return recipe_of(JointTask, name, "task for heads", "t5coref.data.joint_ie.joint_task")
 
 
 class JointFeatureConverter(seqio.FeatureConverter):

@@ -6,9 +6,8 @@ S input pieces, T target pieces, Q queries, J referents of each.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import seqio
@@ -24,9 +23,16 @@ from t5coref.data.mrp_features import (
     fixed,
     task_features,
 )
-from t5coref.data.recipe import Recipe
-from t5coref.data.settings import TOKENIZER, Settings, settings
-from t5coref.data.source import PARTS, CorefSource
+from t5coref.data.recipe import of_split, plain_tokenizer
+from t5coref.data.registration import (
+    NumberedSource,
+    RecipeTask,
+    recipe_of,
+    registered,
+    registered_mixture,
+)
+from t5coref.data.settings import Settings, settings
+from t5coref.data.source import CorefSource
 from t5coref.data.task import coref_recipe, task_vocabulary, whole_inputs
 from t5coref.data.vocabulary import CorefVocabulary
 from t5coref.mrp.rows import Rows, read_rows
@@ -51,13 +57,7 @@ class MRPRecipe:
         Raises:
           ConfigError: they name none.
         """
-        path = self.settings().tokenizer
-        if path is None:
-            raise ConfigError(
-                f"task {self.name!r} has no tokenizer; set {TOKENIZER} to that of the T5 that is "
-                "trained, or bind tasks.settings.tokenizer in gin"
-            )
-        return Tokenizer(path, ())
+        return plain_tokenizer(self.name, self.settings())
 
     def rows(self, split: str) -> Rows:
         """Those of a split.
@@ -66,11 +66,7 @@ class MRPRecipe:
           ConfigError: it is no split.
           FormatError: nothing was prepared.
         """
-        if split not in self.folders:
-            raise ConfigError(
-                f"task {self.name!r} has no split {split!r}; it has {', '.join(self.folders)}"
-            )
-        folder = self.folders[split]
+        folder = of_split(self.name, self.folders, split)
         if not (folder.startswith("/") or "://" in folder):
             folder = places.join(self.settings().data, folder)
         if folder not in self._rows:
@@ -78,37 +74,16 @@ class MRPRecipe:
         return self._rows[folder]
 
 
-class MRPSource(seqio.DataSource):
+class MRPSource(NumberedSource):
     """The rows of a recipe's folders, each read when it is its turn."""
 
     def __init__(self, recipe: MRPRecipe):
         super().__init__(splits=tuple(recipe.folders))
         self.recipe = recipe
 
-    @property
-    def supports_arbitrary_sharding(self) -> bool:
-        """Rows can be shared out as one likes."""
-        return True
-
-    def list_shards(self, split: str) -> Sequence[str]:
-        """Names of equal parts."""
-        return [f"{split}-{i:02d}-of-{PARTS}" for i in range(PARTS)]
-
-    def get_dataset(
-        self,
-        split: str = "train",
-        shuffle: bool = True,
-        seed: int | None = None,
-        shard_info: seqio.ShardInfo | None = None,
-        **unused,
-    ) -> tf.data.Dataset:
-        """The rows of a split, or of one shard of it."""
-        del unused
+    def numbered(self, split: str, numbers: np.ndarray) -> tf.data.Dataset:
+        """See `NumberedSource.numbered`."""
         rows = self.recipe.rows(split)
-        index, parts = (shard_info.index, shard_info.num_shards) if shard_info else (0, 1)
-        order = np.arange(len(rows))[index::parts]
-        if shuffle:
-            order = np.random.default_rng(seed).permutation(order)
         names = ("inputs", "targets", *QUERY, *REFERENT)
 
         def read(i: np.ndarray) -> list[np.ndarray]:
@@ -134,7 +109,7 @@ class MRPSource(seqio.DataSource):
                 )  # fmt: skip
             return found | {"feeds": found["targets"]}
 
-        return tf.data.Dataset.from_tensor_slices(order).map(load, tf.data.AUTOTUNE)
+        return tf.data.Dataset.from_tensor_slices(numbers).map(load, tf.data.AUTOTUNE)
 
     def num_input_examples(self, split: str) -> int:
         """How many rows a split has."""
@@ -146,20 +121,12 @@ class MRPSource(seqio.DataSource):
         return sum(one.queries for one in found), sum(one.referents for one in found)
 
 
-class MRPTask(seqio.Task):
-    """A task that knows its recipe."""
-
-    def __init__(self, *args: Any, recipe: MRPRecipe, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.recipe = recipe
+class MRPTask(RecipeTask):
+    """A task of `mrp_task`."""
 
 
-class UnaskedTask(seqio.Task):
-    """A coreference task as a part of `mrp_mixture`; it knows the recipe of the task that it is."""
-
-    def __init__(self, *args: Any, recipe: Recipe, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.recipe = recipe
+class UnaskedTask(RecipeTask):
+    """A coreference task as a part of `mrp_mixture`; it has the recipe of the task that it is."""
 
 
 def mrp_task(
@@ -186,25 +153,14 @@ def mrp_task(
       ConfigError: another task has the name.
     """
     recipe = MRPRecipe(name, dict(folders), like, settings)
-    if name in seqio.TaskRegistry.names():
-        known = seqio.TaskRegistry.get(name)
-        if isinstance(known, MRPTask) and known.recipe == recipe:
-            return known
-        raise ConfigError(
-            f"a task called {name!r} is registered already, made otherwise; choose another name"
-        )
     vocabulary = CorefVocabulary(recipe.tokenizer) if like is None else task_vocabulary(like)
-    task = seqio.TaskRegistry.add(
-        name,
+    return registered(
+        MRPTask,
+        recipe,
         source=MRPSource(recipe),
         output_features=task_features(vocabulary),
         preprocessors=[whole_inputs, whole_targets],
-        metric_fns=[],
-        task_cls=MRPTask,
-        recipe=recipe,
     )
-    assert isinstance(task, MRPTask)
-    return task
 
 
 def mrp_mixture(
@@ -236,14 +192,7 @@ def mrp_mixture(
     rates = {asked.name: rate}
     for recipe, share in zip(recipes, coreference.values(), strict=True):
         rates[_without_queries(name, recipe.name).name] = share
-    if name in seqio.MixtureRegistry.names():
-        known = seqio.MixtureRegistry.get(name)
-        if dict(known.rate_per_task_name) == rates:
-            return known
-        raise ConfigError(
-            f"a mixture called {name!r} is registered already, made otherwise; choose another name"
-        )
-    return seqio.MixtureRegistry.add(name, list(rates.items()))
+    return registered_mixture(name, rates)
 
 
 def mrp_recipe(name: str) -> MRPRecipe:
@@ -252,13 +201,8 @@ def mrp_recipe(name: str) -> MRPRecipe:
     Raises:
       ConfigError: it is not made by `mrp_task`.
     """
-    task = seqio.get_mixture_or_task(name)
-    if not isinstance(task, MRPTask):
-        raise ConfigError(
-            f"{name!r} is no task of mention reference prediction; expected one registered with "
-            "t5coref.data.mrp.mrp_task"
-        )
-    return task.recipe
+    what = "task of mention reference prediction"
+    return recipe_of(MRPTask, name, what, "t5coref.data.mrp.mrp_task")
 
 
 def whole_targets(
@@ -291,14 +235,6 @@ def no_queries(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def _without_queries(mixture: str, task: str) -> UnaskedTask:
     """A coreference task with the features of `mrp_task`."""
     name, recipe = f"{mixture}_{task}", coref_recipe(task)
-    if name in seqio.TaskRegistry.names():
-        known = seqio.TaskRegistry.get(name)
-        if isinstance(known, UnaskedTask) and known.recipe == recipe:
-            return known
-        raise ConfigError(
-            f"a task called {name!r} is registered already, made otherwise; choose another name "
-            "for the mixture"
-        )
 
     def fitting(
         dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None = None
@@ -308,14 +244,11 @@ def _without_queries(mixture: str, task: str) -> UnaskedTask:
             return dataset.filter(lambda row: tf.shape(row["targets"])[0] <= limit)
         return whole_targets(dataset, sequence_length)
 
-    made = seqio.TaskRegistry.add(
+    return registered(
+        UnaskedTask,
+        recipe,
         name,
         source=CorefSource(recipe),
         output_features=task_features(task_vocabulary(task)),
         preprocessors=[seqio.CacheDatasetPlaceholder(), whole_inputs, fitting, no_queries],
-        metric_fns=[],
-        task_cls=UnaskedTask,
-        recipe=recipe,
     )
-    assert isinstance(made, UnaskedTask)
-    return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from t5coref import corpora, linearize
 from t5coref.core.document import Document
@@ -17,6 +17,8 @@ from t5coref.data.settings import DATA, PREPARED, TOKENIZER, Settings, settings
 from t5coref.joint_ie.inventory import relations_in_file
 from t5coref.linearize import Linearization
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
+
+S = TypeVar("S")
 
 TRAIN = "train"
 """The split that is learned from."""
@@ -98,12 +100,9 @@ class Recipe:
         Raises:
           ConfigError: no file matches, or it is no split.
         """
-        if split not in self.files:
-            raise ConfigError(
-                f"task {self.name!r} has no split {split!r}; it has {', '.join(self.files)}"
-            )
+        files = of_split(self.name, self.files, split)
         try:
-            return list(self.files[split].read(self.corpus, now.data))
+            return list(files.read(self.corpus, now.data))
         except ConfigError as error:
             raise self._missing(f"split {split!r}", error, now) from None
 
@@ -191,6 +190,31 @@ def options_for(corpus: str | None, given: Mapping[str, Any] | None = None) -> d
     """The options of a format for a corpus: where it has no singletons, none are predicted."""
     without = corpus is not None and not corpora.get(corpus).keeps_singletons
     return ({"min_mentions": 2} if without else {}) | dict(given or {})
+
+
+def of_split(name: str, splits: Mapping[str, S], split: str) -> S:
+    """What a recipe has for a split.
+
+    Raises:
+      ConfigError: the task called `name` has no such split.
+    """
+    if split not in splits:
+        raise ConfigError(f"task {name!r} has no split {split!r}; it has {', '.join(splits)}")
+    return splits[split]
+
+
+def plain_tokenizer(name: str, now: Settings) -> Tokenizer:
+    """The tokenizer of the settings, without added symbols.
+
+    Raises:
+      ConfigError: they name none; `name` is the task's.
+    """
+    if now.tokenizer is None:
+        raise ConfigError(
+            f"task {name!r} has no tokenizer; set {TOKENIZER} to that of the T5 that is trained, "
+            "or bind tasks.settings.tokenizer in gin"
+        )
+    return Tokenizer(now.tokenizer, ())
 
 
 def make(linearization: str, tokenizer: Tokenizer, options: Mapping[str, Any]) -> Linearization:

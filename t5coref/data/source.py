@@ -15,10 +15,8 @@ from t5coref.core.errors import MismatchError
 from t5coref.data import places, records
 from t5coref.data.manifest import Split
 from t5coref.data.recipe import Recipe, Setup
+from t5coref.data.registration import PARTS
 from t5coref.data.rows import Row, rows_of
-
-PARTS = 16
-"""Shards that a split which runs from its files can be cached in."""
 
 
 class CorefSource(seqio.DataSource):

@@ -9,10 +9,11 @@ import seqio
 import tensorflow as tf
 
 from t5coref import corpora
-from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.errors import ConfigError
 from t5coref.data.documents import Files
 from t5coref.data.metrics import corpus_metric
 from t5coref.data.recipe import Recipe, options_for
+from t5coref.data.registration import RecipeTask, recipe_of, registered, registered_mixture
 from t5coref.data.settings import Settings, settings
 from t5coref.data.source import CorefSource
 from t5coref.data.vocabulary import CorefVocabulary
@@ -22,12 +23,8 @@ DOCUMENTS_PER_EPOCH = 2000
 """Of each set of a joint mixture, as published."""
 
 
-class CorefTask(seqio.Task):
-    """A task that knows its recipe, and never trains on a target that was cut."""
-
-    def __init__(self, *args: Any, recipe: Recipe, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.recipe = recipe
+class CorefTask(RecipeTask):
+    """A task of `coref_task`; it never trains on a target that was cut."""
 
     def get_dataset(
         self,
@@ -100,13 +97,6 @@ def coref_task(
         relations=relations,
         settings=settings,
     )
-    if name in seqio.TaskRegistry.names():
-        known = seqio.TaskRegistry.get(name)
-        if isinstance(known, CorefTask) and known.recipe == recipe:
-            return known
-        raise ConfigError(
-            f"a task called {name!r} is registered already, made otherwise; choose another name"
-        )
     vocabulary = CorefVocabulary(recipe.vocabulary_tokenizer)
 
     def feature(rank: int):
@@ -116,17 +106,15 @@ def coref_task(
     metric = corpus_metric(
         lambda: recipe.setup().linearization, remove_singletons=recipe.remove_singletons
     )
-    task = seqio.TaskRegistry.add(
-        name,
+    return registered(
+        CorefTask,
+        recipe,
         source=CorefSource(recipe),
         output_features={key: feature(rank) for key, rank in ranks.items()},
         preprocessors=[seqio.CacheDatasetPlaceholder(), whole_inputs],
+        metric_fns=None,
         metric_objs=[metric],
-        task_cls=CorefTask,
-        recipe=recipe,
     )
-    assert isinstance(task, CorefTask)
-    return task
 
 
 def whole_inputs(
@@ -163,15 +151,7 @@ def coref_mixture(
     if len({recipe.linearization for recipe in recipes}) != 1:
         formats = ", ".join(f"{recipe.name}: {recipe.linearization}" for recipe in recipes)
         raise ConfigError(f"mixture {name!r}: expected tasks of one format, got {formats}")
-    rate = DocumentRate(documents)
-    if name in seqio.MixtureRegistry.names():
-        known = seqio.MixtureRegistry.get(name)
-        if dict(known.rate_per_task_name) == dict.fromkeys(tasks, rate):
-            return known
-        raise ConfigError(
-            f"a mixture called {name!r} is registered already, made otherwise; choose another name"
-        )
-    return seqio.MixtureRegistry.add(name, [(task, rate) for task in tasks])
+    return registered_mixture(name, dict.fromkeys(tasks, DocumentRate(documents)))
 
 
 class DocumentRate:
@@ -200,14 +180,7 @@ def coref_recipe(task: str | seqio.Task | seqio.Mixture) -> Recipe:
     Raises:
       MismatchError: it is not made by `coref_task`.
     """
-    found = seqio.maybe_get_mixture_or_task(task)
-    first = seqio.get_subtasks(found)[0]
-    if not isinstance(first, CorefTask):
-        raise MismatchError(
-            f"{first.name!r} is no coreference task; expected one registered with "
-            "t5coref.data.task.coref_task"
-        )
-    return first.recipe
+    return recipe_of(CorefTask, task, "coreference task", "t5coref.data.task.coref_task")
 
 
 def task_linearization(task: str | seqio.Task | seqio.Mixture) -> Linearization:

@@ -17,10 +17,11 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.errors import ConfigError
 from t5coref.data.documents import Files
-from t5coref.data.settings import DATA, TOKENIZER, Settings, settings
-from t5coref.data.source import PARTS
+from t5coref.data.recipe import of_split, plain_tokenizer
+from t5coref.data.registration import NumberedSource, RecipeTask, recipe_of, registered
+from t5coref.data.settings import DATA, Settings, settings
 from t5coref.data.vocabulary import CorefVocabulary
 from t5coref.downstream import text
 from t5coref.downstream.text import Metric, Mistakes, Reader, TextExample
@@ -48,13 +49,7 @@ class TextRecipe:
         Raises:
           ConfigError: they name none.
         """
-        path = self.settings().tokenizer
-        if path is None:
-            raise ConfigError(
-                f"task {self.name!r} has no tokenizer; set {TOKENIZER} to that of the T5 that is "
-                "trained, or bind tasks.settings.tokenizer in gin"
-            )
-        return Tokenizer(path, ())
+        return plain_tokenizer(self.name, self.settings())
 
     def examples(self, split: str) -> list[TextExample]:
         """Those of a split, in the order of its files.
@@ -65,12 +60,9 @@ class TextRecipe:
           ConfigError: it is no split, its files are not there, or no example is left.
           FormatError: a file as a whole breaks its format.
         """
-        if split not in self.files:
-            raise ConfigError(
-                f"task {self.name!r} has no split {split!r}; it has {', '.join(self.files)}"
-            )
+        wanted = of_split(self.name, self.files, split)
         try:
-            paths = self.files[split].paths(self.settings().data)
+            paths = wanted.paths(self.settings().data)
         except ConfigError as error:
             raise ConfigError(
                 f"task {self.name!r}, split {split!r}: {error}; put the data set there "
@@ -105,7 +97,7 @@ def text_vocabulary(settings: Callable[[], Settings] = settings) -> TextVocabula
     return TextVocabulary(TextRecipe("text", {}, {}, (), settings).tokenizer)
 
 
-class TextSource(seqio.DataSource):
+class TextSource(NumberedSource):
     """The texts of a recipe's splits, read from the files when they are asked for."""
 
     def __init__(self, recipe: TextRecipe):
@@ -113,30 +105,9 @@ class TextSource(seqio.DataSource):
         self.recipe = recipe
         self._examples: dict[tuple[str, str], list[TextExample]] = {}
 
-    @property
-    def supports_arbitrary_sharding(self) -> bool:
-        """Examples can be shared out as one likes."""
-        return True
-
-    def list_shards(self, split: str) -> Sequence[str]:
-        """Names of equal parts."""
-        return [f"{split}-{i:02d}-of-{PARTS}" for i in range(PARTS)]
-
-    def get_dataset(
-        self,
-        split: str = "train",
-        shuffle: bool = True,
-        seed: int | None = None,
-        shard_info: seqio.ShardInfo | None = None,
-        **unused,
-    ) -> tf.data.Dataset:
-        """The texts of a split, or of one shard of it."""
-        del unused
-        index, parts = (shard_info.index, shard_info.num_shards) if shard_info else (0, 1)
-        examples = self.examples(split)[index::parts]
-        if shuffle:
-            order = np.random.default_rng(seed).permutation(len(examples))
-            examples = [examples[i] for i in order]
+    def numbered(self, split: str, numbers: np.ndarray) -> tf.data.Dataset:
+        """See `NumberedSource.numbered`."""
+        examples = [self.examples(split)[i] for i in numbers]
         columns = {
             "inputs": [example.inputs for example in examples],
             "targets": [example.targets for example in examples],
@@ -157,12 +128,8 @@ class TextSource(seqio.DataSource):
         return self._examples[key]
 
 
-class TextTask(seqio.Task):
-    """A task that knows its recipe."""
-
-    def __init__(self, *args: Any, recipe: TextRecipe, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.recipe = recipe
+class TextTask(RecipeTask):
+    """A task of `text_task`."""
 
 
 def text_task(
@@ -192,17 +159,11 @@ def text_task(
     of_splits = {split: Files.of(given) for split, given in files.items()}
     readers = dict(reader) if isinstance(reader, Mapping) else dict.fromkeys(of_splits, reader)
     recipe = TextRecipe(name, readers, of_splits, tuple(metrics), settings)
-    if name in seqio.TaskRegistry.names():
-        known = seqio.TaskRegistry.get(name)
-        if isinstance(known, TextTask) and known.recipe == recipe:
-            return known
-        raise ConfigError(
-            f"a task called {name!r} is registered already, made otherwise; choose another name"
-        )
     vocabulary = TextVocabulary(recipe.tokenizer)
     feature = seqio.Feature(vocabulary, add_eos=True, dtype=tf.int32)
-    task = seqio.TaskRegistry.add(
-        name,
+    return registered(
+        TextTask,
+        recipe,
         source=TextSource(recipe),
         output_features={"inputs": feature, "targets": feature},
         preprocessors=[
@@ -212,11 +173,7 @@ def text_task(
         ],
         postprocess_fn=_gold_or_text,
         metric_fns=[_metric_of_seqio(metric) for metric in recipe.metrics],
-        task_cls=TextTask,
-        recipe=recipe,
     )
-    assert isinstance(task, TextTask)
-    return task
 
 
 def text_recipe(name: str) -> TextRecipe:
@@ -225,13 +182,7 @@ def text_recipe(name: str) -> TextRecipe:
     Raises:
       MismatchError: it is not made by `text_task`.
     """
-    task = seqio.get_mixture_or_task(name)
-    if not isinstance(task, TextTask):
-        raise MismatchError(
-            f"{name!r} is no text-to-text task; expected one registered with "
-            "t5coref.data.text.text_task"
-        )
-    return task.recipe
+    return recipe_of(TextTask, name, "text-to-text task", "t5coref.data.text.text_task")
 
 
 def _packed(example: TextExample) -> str:

@@ -262,7 +262,7 @@ def test_what_is_refused(task, tiny_tasks, config):
     small = model_of.T5WithMRP(dataclasses.replace(config, vocab_size=100), MRPHead())
     with pytest.raises(MismatchError, match="the network has 100 rows"):
         model_of.MRPModel(small, None, task.name)
-    with pytest.raises(ConfigError, match="no task of mention reference prediction"):
+    with pytest.raises(MismatchError, match="no task of mention reference prediction"):
         data.mrp_recipe("tiny_full_copy")
     with pytest.raises(ConfigError, match="no split 'test'"):
         task.source.num_input_examples("test")
