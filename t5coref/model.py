@@ -90,6 +90,23 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
     return json.loads((folder / CARD_FILE).read_text("utf-8"))
 
 
+def store_options(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
+    """Sets options of the format of a model folder, which its weights do not depend on.
+
+    Raises:
+      ConfigError: it is no folder of a model with a format.
+    """
+    place = pathlib.Path(folder)
+    if not (place / CARD_FILE).is_file() or not (card := read_card(place))["format"]:
+        raise ConfigError(
+            f"{folder} has no {CARD_FILE} with a format; expected a folder of `t5coref train`"
+        )
+    card["format"]["options"] |= options
+    fresh = place / f".{CARD_FILE}.new"
+    fresh.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    fresh.replace(place / CARD_FILE)
+
+
 def has_heads(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a model with heads for entities and relations."""
     place = pathlib.Path(folder)

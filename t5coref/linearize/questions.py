@@ -7,7 +7,7 @@ in reading order, the output is one block of three tokens a question, such as
     <bwd> <m0> <m1>     the one next behind it
     <sgl> <m2> <yes>    <m2> is the only mention of its entity; <no> = it is not
 
-and `</s>` at the end. A block begins a new output for the decoder (`answer_length`), which reads
+and `</s>` at the end. The decoder begins anew with each block (`Rules.answer_length`): it reads
 `<pad> <fwd> <m1>` and is scored on the answer alone. Where mentions are not those of the
 annotation, one that stands for nothing answers `<null>`.
 
@@ -18,6 +18,7 @@ either side. Gan et al. 2025 (SIGDIAL), reversed training, with the nearest ment
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -94,8 +95,9 @@ class Questions(MentionGiven):
       candidates: an answer is one of so many mentions next before or behind, or none.
       min_mentions: smaller clusters are dropped; with 2 (corpora without singletons), nobody asks
         whether a gold mention stands alone: it never does.
-      none_share: in training, `<none>` counts at most this share of the answers to the questions of
-        one direction in a window; None = as often as it comes.
+      none_share: of the questions of one direction in a window, at most this share is answered
+        `<none>` in examples: further ones are left out at random. For training alone: what is
+        evaluated on such examples is told something. None = all.
       alpha: weight of forward evidence in joint inference, see `t5coref.questions.inference`; that
         of backward evidence is 1 - alpha.
       gamma: weight of standing alone there.
@@ -109,7 +111,6 @@ class Questions(MentionGiven):
 
     name = "qa"
     symbols = ("<speaker>", "</speaker>", CLOSING, *TASK_SYMBOLS, *ANSWER_SYMBOLS, QUERY, *OPENINGS)
-    answer_length = BLOCK
 
     def __init__(
         self,
@@ -172,6 +173,7 @@ class Questions(MentionGiven):
             twinned=False,
             max_depth=0,
             max_clusters=1,
+            answer_length=BLOCK,
         )
 
     @property
@@ -253,15 +255,14 @@ class Questions(MentionGiven):
         return out
 
     def oracle(self, turn: Turn, gold: Annotation) -> Actions:
-        """The questions of a turn with the gold answers."""
+        """The questions of a turn with the gold answers; with `none_share`, some are left out."""
         assert isinstance(turn, QuestionTurn)
         clusters = self.clusters_of(turn, gold)
-        answers = [self._answer(t, h, clusters, gold) for t, h in turn.asked.tolist()]
-        return self.with_answers(turn, np.asarray(answers, np.int32))
-
-    def with_answers(self, turn: QuestionTurn, answers: np.ndarray) -> Actions:
-        """The output of a turn whose questions are answered with the tokens `int32[Q]`."""
+        found = [self._answer(t, h, clusters, gold) for t, h in turn.asked.tolist()]
+        answers = np.asarray(found, np.int32)
         blocks = np.column_stack([self.prompts(turn), answers])
+        if self.none_share is not None:
+            blocks = blocks[self._sampled(turn, answers == self.answer_ids[NONE])]
         return np.append(blocks.ravel(), self.tokenizer.eos_id).astype(np.int32)
 
     def prompts(self, turn: QuestionTurn) -> np.ndarray:
@@ -278,23 +279,6 @@ class Questions(MentionGiven):
         feeds[-1:] = actions[-1:]
         return feeds
 
-    def weights(self, turn: Turn, actions: Actions) -> np.ndarray:
-        """`float32[T]` what each action counts in training: the answers, and nothing else."""
-        del turn
-        weights = np.zeros(len(actions), np.float32)
-        weights[BLOCK - 1 :: BLOCK] = 1
-        if self.none_share is not None:
-            none = actions == self.answer_ids[NONE]
-            for task in self.task_ids[:SINGLETON]:
-                of_task = np.zeros(len(actions), bool)
-                of_task[BLOCK - 1 :] = actions[: 1 - BLOCK] == task
-                of_task &= weights > 0
-                # As if some were left out at random; one always counts, so that no row is empty.
-                others = max(1, int((of_task & ~none).sum()))
-                most = self.none_share / (1 - self.none_share) * others
-                weights[of_task & none] *= min(1.0, most / max(1, int((of_task & none).sum())))
-        return weights
-
     def legal(self, turn: QuestionTurn) -> np.ndarray:
         """bool `[Q, A]` which of `answers` a question may have."""
         count = len(self.openings)
@@ -309,6 +293,20 @@ class Questions(MentionGiven):
         out[:, count + YES] = out[:, count + NO] = alone
         out[:, count + NULL] = alone & turn.proposed & (self.min_mentions < 2)
         return out
+
+    def _sampled(self, turn: QuestionTurn, none: np.ndarray) -> np.ndarray:
+        """bool `[Q]` the questions that are kept; always the same ones of a turn."""
+        assert self.none_share is not None
+        rng = np.random.default_rng(zlib.crc32(f"{turn.doc_id} {turn.index}".encode()))
+        kept = np.ones(len(none), bool)
+        for task in (FORWARD, BACKWARD):
+            of_task = turn.asked[:, 0] == task
+            nones = np.flatnonzero(of_task & none)
+            # One at least, so that no output is empty.
+            others = max(1, int((of_task & ~none).sum()))
+            most = max(1, int(self.none_share / (1 - self.none_share) * others))
+            kept[rng.permutation(nones)[most:]] = False
+        return kept
 
     def _may_stand_alone(self, source: str) -> bool:
         return self.min_mentions < 2 or source != GOLD
