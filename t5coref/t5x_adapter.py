@@ -32,7 +32,7 @@ from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.rules import Rules
 from t5coref.data.features import CorefFeatureConverter
 from t5coref.data.task import task_linearization
-from t5coref.decode import constraint, draft
+from t5coref.decode import answers, constraint, draft
 from t5coref.decode.beam import beam
 from t5coref.decode.constraint import Source, Tables
 from t5coref.decode.greedy import greedy
@@ -175,6 +175,7 @@ class CorefModel(models.EncoderDecoderModel):
         dropout_rng: jax.Array | None,
     ) -> tuple[jax.Array, Any]:
         """The loss over the format's symbols, and T5X's metrics of it."""
+        batch = self._weighted(batch)
         with self._placed():
             logits = self._compute_logits(params, batch, dropout_rng)
         factor, weights = losses.get_loss_normalizing_factor_and_weights(
@@ -200,7 +201,11 @@ class CorefModel(models.EncoderDecoderModel):
         return loss, metrics
 
     def score_batch(self, params: Any, batch: Mapping[str, jax.Array]) -> jax.Array:
-        """Log-probabilities float32[B] of the targets among the format's symbols."""
+        """Log-probabilities float32[B] of the targets among the format's symbols.
+
+        What counts less in training counts as much less here (`Rules.copy_weight`).
+        """
+        batch = self._weighted(batch)
         logits = self._compute_logits(params, batch)
 
         def log_prob(logits, targets, weights):
@@ -219,7 +224,7 @@ class CorefModel(models.EncoderDecoderModel):
         return_all_decodes: bool | None = None,
         num_decodes: int | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Decodes a batch under the rules.
+        """Decodes a batch under the rules; formats of questions answer those of the batch at once.
 
         The output may take as many steps as the batch's targets have places. A source that was cut
         at its end, or whose shortest output is longer than that, has an empty output.
@@ -239,6 +244,12 @@ class CorefModel(models.EncoderDecoderModel):
         defaults = self._default_decoder_params
         every = defaults.return_all_decodes if return_all_decodes is None else return_all_decodes
         count = defaults.num_decodes if num_decodes is None else num_decodes
+        if self._rules.answer_length is not None:
+            logits = self._compute_logits(params, batch)
+            actions, scores = answers.likeliest(self._rules, logits, batch["decoder_input_tokens"])
+            return (actions[:, None], {"scores": scores[:, None]}) if every else (
+                actions, {"scores": scores}
+            )  # fmt: skip
         sources = batch["encoder_input_tokens"]
         steps = batch["decoder_target_tokens"].shape[1]
         tables = Tables.of(self._rules)
@@ -304,6 +315,7 @@ class CorefModel(models.EncoderDecoderModel):
                 batch["decoder_input_tokens"],
                 batch["decoder_target_tokens"],
                 enable_dropout=training,
+                answer_length=self._rules.answer_length,
                 logit_symbols=(
                     None if self._columns is None else jnp.asarray(self._rules.scored_ids)
                 ),
@@ -314,6 +326,16 @@ class CorefModel(models.EncoderDecoderModel):
         if self._partitioner is None or self._partitioner.mesh.size == 1:
             return contextlib.nullcontext()
         return Layout(self._partitioner.mesh).traced()
+
+    def _weighted(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """The batch with the weights of the rules, as the local loop has them."""
+        weights = batch["decoder_loss_weights"].astype(jnp.float32)
+        copies = batch["decoder_target_tokens"] == self._rules.inventory.ids[self._rules.copy]
+        weights = jnp.where(copies, weights * self._rules.copy_weight, weights)
+        if self._rules.answer_length is not None:
+            counts = (jnp.arange(weights.shape[1]) + 1) % self._rules.answer_length == 0
+            weights = weights * counts.astype(jnp.float32)[None, :]
+        return {**batch, "decoder_loss_weights": weights}
 
     def _target_columns(self, batch: Mapping[str, jax.Array]) -> jax.Array:
         """The targets int32 `[B, T]` as columns of the logits; one that is none yields a NaN."""

@@ -11,9 +11,9 @@ import t5coref.data.settings as environment
 from t5coref.data.documents import Files
 from t5coref.data.settings import Settings
 from t5coref.data.task import coref_task
-from t5coref.linearize import FORMATS, RELATIONS
+from t5coref.linearize import FORMATS, MENTION_GIVEN, RELATIONS
 
-COREFERENCE = tuple(name for name in FORMATS if name not in RELATIONS)
+COREFERENCE = tuple(name for name in FORMATS if name not in (*RELATIONS, *MENTION_GIVEN))
 """The formats that corpora without relations have tasks for."""
 
 
@@ -37,8 +37,24 @@ def task_name(corpus: str, linearization: str) -> str:
 def every_format(
     name: str, *, corpus: str, files: Mapping[str, Files | str | Sequence[str]]
 ) -> None:
-    """One task for each linearization of clusters alone, under the same files."""
-    for linearization in COREFERENCE:
+    """One task for each linearization of mentions and clusters, under the same files."""
+    _each(COREFERENCE, name, corpus, files)
+
+
+def every_mention_given_format(
+    name: str, *, corpus: str, files: Mapping[str, Files | str | Sequence[str]]
+) -> None:
+    """One task for each linearization that is told the mentions: those that the files annotate."""
+    _each(MENTION_GIVEN, name, corpus, files)
+
+
+def _each(
+    linearizations: Sequence[str],
+    name: str,
+    corpus: str,
+    files: Mapping[str, Files | str | Sequence[str]],
+) -> None:
+    for linearization in linearizations:
         coref_task(
             task_name(name, linearization),
             linearization=linearization,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from t5coref.core.document import Annotation, Document, crosses
-from t5coref.linearize import FORMATS
+from t5coref.linearize import FORMATS, MENTION_GIVEN
 from t5coref.linearize.partial import Partial
 
-NAMES = [n for n in sorted(FORMATS) if n not in ("relation-ids", "relation-text")]
-"""Those that write clusters; for the others see `tests/linearize/test_relation_round_trips.py`."""
+OTHERS = ("relation-ids", "relation-text", *MENTION_GIVEN)
+NAMES = [n for n in sorted(FORMATS) if n not in OTHERS]
+"""Those that find mentions and clusters; `test_relation_round_trips.py` and `test_iterative.py` are
+about the others.
+"""
 PARTIAL = [name for name in NAMES if issubclass(FORMATS[name], Partial)]
 WHOLE = [name for name in NAMES if name not in PARTIAL]
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from t5coref.core import automaton
 from t5coref.core.automaton import DONE, Source
-from t5coref.linearize import FORMATS, RELATIONS, get, symbols_of
+from t5coref.linearize import FORMATS, MENTION_GIVEN, RELATIONS, get, symbols_of
 from t5coref.tokenizer import Tokenizer
 
 NAMES = sorted(FORMATS)
-BRACKETS = [name for name in NAMES if name not in ("relation-ids", "relation-text")]
-PUBLISHED = [name for name in NAMES if name not in RELATIONS]
+BRACKETS = [n for n in NAMES if n not in ("relation-ids", "relation-text", *MENTION_GIVEN)]
+PUBLISHED = [name for name in NAMES if name not in (*RELATIONS, *MENTION_GIVEN)]
 """Those that have a reference constraint beside the strict one."""
 CASES = [
     (name, constraint)
@@ -60,6 +60,8 @@ def random_source(rng, lin, longest):
     if rules.aliased and rules.literal:
         alphabet += encode("0")
     alphabet += rules.source_numbers[:5]
+    if lin.name in MENTION_GIVEN:
+        alphabet += [*lin.openings[:2], *[lin.close] * 3]
     marks = getattr(lin, "sentence_marks", ())
     length = int(rng.integers(1, longest + 1))
     if not marks:

@@ -111,9 +111,19 @@ def initial(rules: Rules, source: Source, budget: int) -> State:
             f"{len(source.pieces)} pieces takes at least; raise the target length or shorten the "
             "window"
         )
-    frontier = source.to_mark(0) if rules.spread else frozenset([0])
+    frontier = reached(rules, source, 0)
     marked = [k for k, token in enumerate(rules.source_numbers) if token in source.pieces]
     return State(TEXT, frontier, 0, max(marked, default=-1) + 1, budget - least)
+
+
+def reached(rules: Rules, source: Source, position: int) -> frozenset[int]:
+    """The frontier of an output that has come to a position of the source."""
+    return source.to_mark(position) if rules.spread else frozenset([position])
+
+
+def is_recited(rules: Rules, state: State, source: Source) -> bool:
+    """Whether nothing but a certain piece of text may be written next (`Rules.recites`)."""
+    return rules.recites and not source.is_mark(min(state.frontier))
 
 
 def highest_number(rules: Rules, state: State) -> int:
@@ -229,6 +239,7 @@ def _admitted(rules: Rules, state: State, action: int, source: Source) -> bool:
         Guard.KNOWN: lambda: given_number(rules, state, action) < state.entities,
         Guard.RELATES: lambda: exists(state.least, state.entities),
         Guard.FRESH: lambda: is_fresh(rules, state, action),
+        Guard.SLOT: lambda: marked and source.next_mark[mark + 1] < len(source.pieces),
     }
     return all(holds[guard]() for guard in guards)
 
@@ -261,7 +272,8 @@ def step(rules: Rules, state: State, token: int, source: Source) -> State:
         frontier = frozenset(p + 1 for p in spots)
         floor = 0
     if effect & Effect.PASSES:
-        frontier = source.to_mark(source.next_mark[min(frontier)] + 1) if mode != DONE else frontier
+        behind = source.next_mark[min(frontier)] + 1
+        frontier = reached(rules, source, behind) if mode != DONE else frontier
     if effect & Effect.OPENS:
         if rules.twinned:
             bit = 1 << depth

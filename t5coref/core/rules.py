@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,7 @@ class Guard(enum.IntFlag):
     KNOWN = enum.auto()  # the number belongs to a cluster that was numbered before
     RELATES = enum.auto()  # a relation is left that may be written
     FRESH = enum.auto()  # the action is a relation type that may be given
+    SLOT = enum.auto()  # the next mark of the source is not its last one
 
 
 class Effect(enum.IntFlag):
@@ -129,6 +131,10 @@ class Rules:
       source_numbers: the symbol that marks cluster k in the source, `[N]`; empty where the output
         itself numbers the clusters.
       anywhere: with `spread`, text may be copied from anywhere in the source, again and again.
+      copy_weight: what a copy counts in training; other actions count 1.
+      answer_length: an output consists of so many steps again and again, before its last one; the
+        decoder begins anew with each, and in training the last step of each counts, nothing else.
+        None = an output is one.
     """
 
     inventory: Inventory
@@ -157,6 +163,8 @@ class Rules:
     first_relation: int = 0
     source_numbers: tuple[int, ...] = ()
     anywhere: bool = False
+    copy_weight: float = 1.0
+    answer_length: int | None = None
 
     @classmethod
     def compile(
@@ -215,6 +223,21 @@ class Rules:
         """The vocabulary ids that scores are over, one a column; None = the whole vocabulary."""
         return None if self.literal else self.inventory.ids
 
+    @cached_property
+    def recites(self) -> bool:
+        """Whether a copy is the only legal action wherever it is legal: the text is no choice."""
+        reciting = self.next_mode[:, self.copy] >= 0
+        others = (self.next_mode >= 0) & reciting[:, None]
+        copies = others[:, self.copy].copy()
+        others[:, self.copy] = False
+        more = self.guard[:, self.copy] & Guard.MORE != 0
+        return bool(copies.any() and more[copies].all() and (self.guard[others] & Guard.LAST).all())
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether every output has exactly the steps of the shortest one."""
+        return any(self.due) and not self.slack_cost[self.next_mode >= 0].any()
+
     def does(self, mode: int, action: int) -> Effect:
         """What an action does in a mode: numbers of relations leave the document as it is."""
         return Effect(0) if self.role[mode] != MENTION else Effect(int(self.effect[action]))
@@ -239,6 +262,11 @@ class Rules:
             raise ConfigError(
                 f"{len(self.number_ids)} number_ids for {self.max_clusters} clusters; expected one "
                 "each, which the decoder reads where a new cluster begins"
+            )
+        if not 0 <= self.copy_weight <= 1 or (self.literal and self.copy_weight != 1):
+            raise ConfigError(
+                f"copies count {self.copy_weight} in training; expected 0 to 1, and 1 where pieces "
+                "are written as themselves"
             )
         if not 0 <= self.first_relation <= actions - self.relations:
             raise ConfigError(

@@ -122,6 +122,8 @@ def beam(
     over_walks = lambda f: jax.vmap(jax.vmap(f, in_axes=(*[None] * 4, 0, 0, 0)))  # noqa: E731
     legal = jax.vmap(jax.vmap(lambda state, source: constraint.legal(tables, state, source, width),
                               in_axes=(0, None)))  # fmt: skip
+    recited = jax.vmap(jax.vmap(lambda state, source: constraint.is_recited(tables, state, source),
+                                in_axes=(0, None)))  # fmt: skip
     move = over_beams(lambda state, source, column: constraint.move(tables, state, source, column))
     follow = jax.vmap(jax.vmap(lambda *at: draft.after(tables, *at), in_axes=(0, None, 0, 0)))
 
@@ -158,7 +160,10 @@ def beam(
         only = columns[None, None, :] == wanted[:, None, None]
         allowed = jnp.where(bound[:, None, None], only, allowed)
         everywhere, among = log_probs(logits, allowed)
-        gained = jnp.where(bound[:, None, None], 0.0, everywhere)
+        settled = bound[:, None]
+        if tables.recites:
+            settled = settled | recited(front.state, source)
+        gained = jnp.where(settled[..., None], 0.0, everywhere)
         totals = jnp.where(allowed, front.total[..., None] + gained, NEVER)
 
         # Twice as many as beams: at most one of each beam's ends it.

@@ -107,6 +107,12 @@ def candidates(tables: Tables, state: State, source: Source) -> tuple[Array, Arr
     return jnp.where(more, plain, state.frontier & (spots < spots[-1])), more
 
 
+def is_recited(tables: Tables, state: State, source: Source) -> Array:
+    """`bool[]`: whether nothing but a certain piece of text may be written next."""
+    spot = first_spot(tables, state.frontier)
+    return (source.next_mark[spot] != spot) & tables.recites
+
+
 def piece_at(tables: Tables, spots: Array, source: Source) -> Array:
     """The piece at the first candidate."""
     return source.pieces[first_spot(tables, spots)]
@@ -165,6 +171,7 @@ def _admitted(tables: Tables, state: State, source: Source, more: Array) -> Arra
         Guard.BALANCED: more | (state.depth == 0),
         Guard.MARKED: marked,
         Guard.UNMARKED: ~marked,
+        Guard.SLOT: source.next_mark[jnp.minimum(mark + 1, width)] < width,
     }
     if state.least is not None:
         scalars[Guard.RELATES] = triples.exists(state.least, state.entities)
@@ -317,15 +324,15 @@ def _moved(
     mode = tables.next_mode[state.mode, made.action]
     copies = _has(effect, Effect.ADVANCE)
     spots = made.spots
-    if not tables.spread:
-        at_mark = source.next_mark[spots] == spots
-        frontier = jnp.where(copies, spots + 1, state.frontier)
-        return frontier, jnp.where(copies & at_mark, DONE, mode)
-    same = jnp.append(source.pieces == made.token, False)
-    copied = jnp.roll(spots & same, 1)
     mark = source.next_mark[first_spot(tables, state.frontier)]
     behind = jnp.minimum(mark + 1, source.pieces.shape[0])
     passes = _has(effect, Effect.PASSES) & (mode != DONE)
+    if not tables.spread:
+        at_mark = source.next_mark[spots] == spots
+        frontier = jnp.where(copies, spots + 1, jnp.where(passes, behind, state.frontier))
+        return frontier, jnp.where(copies & at_mark, DONE, mode)
+    same = jnp.append(source.pieces == made.token, False)
+    copied = jnp.roll(spots & same, 1)
     frontier = jnp.where(copies, copied, state.frontier)
     return jnp.where(passes, _to_mark(source, behind), frontier), mode
 

@@ -102,8 +102,13 @@ def guess(memory: Array, where: Array, fallback: Array) -> Array:
 
 
 def fallback(tables: Tables, state: State) -> Array:
-    """A guess without memory: a copy if the mode has one, else its first action."""
+    """A guess without memory: a copy if the mode has one, else its first action.
+
+    Where text is recited, copies need no guess: the first action beside them.
+    """
     there = tables.next_mode[state.mode] >= 0
+    if tables.recites:
+        there = there.at[tables.copy].set(False)
     return jnp.where(there[tables.copy], tables.copy, jnp.argmax(there)).astype(jnp.int32)
 
 
@@ -155,7 +160,11 @@ def walk(
         spots, _ = constraint.candidates(tables, state, source)
         piece = constraint.piece_at(tables, spots, source)
         where = slots(number, state, source, place, constraint.first_spot(tables, spots))
-        column = column_of(tables, guess(memory, where, fallback(tables, state)), piece)
+        guessed = guess(memory, where, fallback(tables, state))
+        if tables.recites:
+            recited = constraint.is_recited(tables, state, source)
+            guessed = jnp.where(recited, tables.copy, guessed)
+        column = column_of(tables, guessed, piece)
         column = jnp.where(forced[length] >= 0, forced[length], column)
         made = constraint.move(tables, state, source, column)
         return Walk(token, state, place, where, column), after(tables, state, source, place, made)

@@ -183,14 +183,20 @@ def _choose(
 
     token, state, place = follow(at_last(walk.state), source, at_last(walk.place), at_last(made))
 
+    settled = wanted >= 0
+    if tables.recites:
+        recited = jax.vmap(jax.vmap(lambda state, source: constraint.is_recited(
+            tables, state, source), in_axes=(0, None)))  # fmt: skip
+        settled |= recited(walk.state, source)
+
     def chosen(x: Array) -> Array:
         return jnp.take_along_axis(x, column[..., None], axis=-1)[..., 0]
 
     return _Made(
         action=made.action,
         written=constraint.written(tables, made),
-        gained=jnp.where(wanted >= 0, 0.0, chosen(everywhere)),
-        sure=jnp.where(wanted >= 0, 0.0, chosen(among)),
+        gained=jnp.where(settled, 0.0, chosen(everywhere)),
+        sure=jnp.where(settled, 0.0, chosen(among)),
         kept=kept,
         row=Row(row.length, token, state, place, row.score),
     )

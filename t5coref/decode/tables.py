@@ -17,7 +17,7 @@ from t5coref.core.rules import Due, Rules
 STATIC = (
     "copy", "copy_id", "marks", "due", "spread", "literal", "aliased", "echoed",
     "mixed", "twinned", "max_depth", "max_clusters", "first_pledge", "twin_pledge",
-    "relations", "first_relation", "anywhere",
+    "relations", "first_relation", "anywhere", "recites",
 )  # fmt: skip
 
 
@@ -57,6 +57,7 @@ class Tables:
     relations: int
     first_relation: int
     anywhere: bool
+    recites: bool
 
     @classmethod
     def of(cls, rules: Rules) -> Tables:

@@ -19,12 +19,16 @@ from t5coref.linearize.base import (
     replay,
     round_trip,
 )
+from t5coref.linearize.document import MarkedText
 from t5coref.linearize.full_copy import FullCopy
 from t5coref.linearize.full_token import FullToken
 from t5coref.linearize.input_feed import InputFeed
 from t5coref.linearize.integer_free import IntegerFree
 from t5coref.linearize.integer_free_end import IntegerFreeEnd
+from t5coref.linearize.iterative_ids import IterativeIds
+from t5coref.linearize.iterative_text import IterativeText
 from t5coref.linearize.partial import Partial, PartialUnmarked
+from t5coref.linearize.questions import Passages, Questions
 from t5coref.linearize.relation_copy import RelationCopy
 from t5coref.linearize.relation_ids import RelationIds
 from t5coref.linearize.relation_integer_free import RelationIntegerFree
@@ -40,8 +44,13 @@ FORMATS: dict[str, type[Any]] = {
         InputFeed,
         IntegerFree,
         IntegerFreeEnd,
+        IterativeIds,
+        IterativeText,
+        MarkedText,
         Partial,
         PartialUnmarked,
+        Passages,
+        Questions,
         RelationCopy,
         RelationIds,
         RelationIntegerFree,
@@ -53,6 +62,11 @@ FORMATS: dict[str, type[Any]] = {
 
 RELATIONS = tuple(f.name for f in (RelationCopy, RelationIds, RelationIntegerFree, RelationText))
 """Those that write relations; they have the options `relations` and `entity_types`."""
+
+MENTION_GIVEN = tuple(
+    name for name, format_ in FORMATS.items() if getattr(format_, "needs_mentions", False)
+)
+"""Those that are told the mentions (`core.given_mentions`) and say which belong together."""
 
 
 def named(name: str) -> type[Any]:
@@ -89,6 +103,7 @@ def get(name: str, tokenizer: PieceEncoder, **options: Any) -> Linearization:
 
 __all__ = [
     "FORMATS",
+    "MENTION_GIVEN",
     "RELATIONS",
     "Actions",
     "Answer",

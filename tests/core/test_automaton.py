@@ -231,6 +231,7 @@ def shortest_ways(steps):
     return ways
 
 
+MARKED = "<m0> <m1> a </m> o </m> <m2> a </m>"
 SPELLINGS = {
     "plain": (Tokenizer, 4, 2),
     "unlike": (walks.Respelled, 4, 2),
@@ -248,6 +249,9 @@ def test_slack_in_every_state(script, name, spelling):
         "partial": "<sentence> a o </sentence> <sentence> a a </sentence>",
         "partial-unmarked": "a o a a",
         "relation-ids": "<m0> a </m> <m3> o </m>",
+        "iterative-ids": MARKED,
+        "iterative-text": MARKED,
+        "document": MARKED,
     }.get(name, "a o a")
     made = script(name, text, kind=kind, max_clusters=clusters, max_depth=depth)
     rules, source = made.rules, made.source

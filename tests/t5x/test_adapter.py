@@ -23,7 +23,7 @@ losses = pytest.importorskip("t5x.losses")
 models = pytest.importorskip("t5x.models")
 seqio = pytest.importorskip("seqio")
 
-TASKS = ("tiny_full_copy", "tiny_full_token", "tiny_input_feed")
+TASKS = ("tiny_full_copy", "tiny_full_token", "tiny_input_feed", "tiny_iterative_text")
 
 
 def variables_of(model, batch):
@@ -74,7 +74,11 @@ def test_loss_is_that_of_t5x_over_the_symbols(make_model, batches, task, z_loss,
         enable_dropout=False,
     )
     targets, weights = batch["decoder_target_tokens"], batch["decoder_loss_weights"]
-    symbols = coref_task.task_linearization(task).rules.scored_ids
+    rules = coref_task.task_linearization(task).rules
+    if task == "tiny_iterative_text":
+        assert rules.copy_weight == 0.1
+        weights = np.where(targets == rules.inventory.ids[rules.copy], 0.1, 1.0) * weights
+    symbols = rules.scored_ids
     if symbols is not None:
         logits = logits[..., jnp.asarray(symbols)]
         targets = np.vectorize(lambda t: symbols.index(t) if t else 0)(targets)

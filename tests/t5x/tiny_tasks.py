@@ -14,13 +14,15 @@ FORMATS = {
     "tiny_full_copy": "full-copy",
     "tiny_full_token": "full-token",
     "tiny_input_feed": "input-feed",
+    "tiny_iterative_text": "iterative-text",
 }
+OWN_OPTIONS = {"tiny_iterative_text": {"text_weight": 0.1}}
 
 for _name, _format in FORMATS.items():
     coref_task(
         _name,
         linearization=_format,
-        options=OPTIONS,
+        options=OPTIONS | OWN_OPTIONS.get(_name, {}),
         corpus="jsonl",
         files=FILES,
         tokenizer=os.path.join(FOLDER, "spiece.model"),

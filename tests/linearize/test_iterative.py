@@ -1,0 +1,277 @@
+"""Formats that say one symbol for each marked mention: what is written, and what comes back."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import walks
+from formats import clusters, document, mentions, spans
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from searches import HashModel, rows_of, run_greedy, width_of
+from strategies import UNLIKE, documents
+
+from t5coref.core.automaton import DONE, Source
+from t5coref.core.document import Annotation, Document
+from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.given_mentions import GIVEN, PREDICTED, with_mentions
+from t5coref.decode import draft
+from t5coref.decode.constraint import Tables
+from t5coref.linearize import FORMATS, Answer, examples, replay, round_trip
+from t5coref.linearize.iterative import Iterative
+from t5coref.train.batches import collator
+
+make = functools.cache(walks.make)
+NAMES = [name for name, format_ in FORMATS.items() if issubclass(format_, Iterative)]
+WIDE = {"window": 400, "max_depth": 16, "max_clusters": 30}
+
+
+def first_clusters(doc: Document):
+    """The mentions that can be marked, a span in the first of its clusters alone."""
+    found = {}
+    for start, end, cluster in mentions(doc, in_sentences=False):
+        found[start, end] = min(cluster, found.get((start, end), cluster))
+    return [(*span, cluster) for span, cluster in found.items()]
+
+
+def pieces_of(lin, text):
+    known = {s: lin.tokenizer.symbol(s) for s in lin.symbols} | {"</s>": lin.tokenizer.eos_id}
+    out = []
+    for word in text.split():
+        out += [known[word]] if word in known else lin.tokenizer.encode(word)
+    return out
+
+
+# (source, scored, read) of "the dog saw it", "C" = one `<copy>` for each piece of a word.
+SOURCE = "<m0> the dog </m> saw <m1> it </m> </s>"
+SHOWN = {
+    "iterative-ids": ("</new> <c0> </s>", "<c0> <c0> </s>"),
+    "iterative-text": (None, "<m0> the dog <c0> saw <m1> it <c0> </s>"),
+    "document": (
+        "<m0> the dog <c0> saw <m1> it <c0> </s>",
+        "<m0> the dog <c0> saw <m1> it <c0> </s>",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_dog_saw_it(tokenizer, name):
+    lin = make(tokenizer, name)
+    (example,) = examples(lin, document("the dog saw it", [[(0, 2), (3, 4)]]))
+    scored, read = SHOWN[name]
+    source = pieces_of(lin, SOURCE)
+    assert example.turn.source.tolist() == source
+    assert example.feeds.tolist() == pieces_of(lin, read)
+    if scored is None:
+        symbol = lin.tokenizer.symbol
+        said = iter([symbol("</new>"), symbol("<c0>")])
+        wanted = [next(said) if p == lin.close else symbol("<copy>") for p in source[:-1]]
+        assert example.actions.tolist() == [*wanted, lin.tokenizer.eos_id]
+    else:
+        assert example.actions.tolist() == pieces_of(lin, scored)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=40, deadline=None)
+@given(doc=documents(), nulls=st.booleans())
+def test_every_marked_mention_comes_back_in_its_cluster(tokenizer, name, doc, nulls):
+    lin = make(tokenizer, name, nulls=nulls, **WIDE)
+    assert spans(round_trip(lin, doc)) == clusters(first_clusters(doc))
+
+
+def marked_spans(lin, doc):
+    return {span for window in lin.marked(doc) for span in window.spans}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=40, deadline=None)
+@given(doc=documents(max_words=40), window=st.integers(10, 40), carry=st.booleans())
+def test_windows(tokenizer, name, doc, window, carry):
+    """What some window marks comes back, in a part of its cluster, with or without carrying."""
+    lin = make(tokenizer, name, window=window, max_clusters=6, max_depth=4, carry=carry)
+    found = examples(lin, doc)
+    assert all(len(e.turn.source) <= window for e in found)
+    for e in found:
+        assert e.actions[: len(e.turn.forced)].tolist() == e.turn.forced.tolist()
+    back = round_trip(lin, doc)
+    assert {(s, e) for s, e, _ in back.mentions()} == marked_spans(lin, doc)
+    gold = {(s, e): c for s, e, c in first_clusters(doc)}
+    for cluster in back.clusters:
+        assert len({gold[span] for span in cluster}) == 1
+    assert replay(lin, doc, [e.actions for e in found]) == back
+    assert back == round_trip(
+        make(tokenizer, name, window=window, max_clusters=6, max_depth=4), doc
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_carried_windows_begin_with_what_was_said(tokenizer, name):
+    doc = document(" ".join(UNLIKE[:20]), [[(i, i + 1) for i in range(0, 20, 2)], [(1, 2)]])
+    doc = with_mentions(doc, [(i, i + 1) for i in range(20)], GIVEN)
+    lin = make(tokenizer, name, window=60, max_clusters=12, carry=True, nulls=True)
+    forced = [len(e.turn.forced) for e in examples(lin, doc)]
+    assert len(forced) > 2
+    assert all(forced[1:])
+    assert all(lin.null in e.turn.forced for e in examples(lin, doc)[1:])
+    assert spans(round_trip(lin, doc)) == spans(doc.annotation)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=25, deadline=None)
+@given(doc=documents(), nulls=st.booleans())
+def test_gold_is_legal_and_has_the_steps_of_the_shortest_output(tokenizer, name, doc, nulls):
+    lin = make(tokenizer, name, nulls=nulls)
+    assert lin.rules.exact
+    assert lin.rules.recites == (name != "iterative-ids")
+    for example in examples(lin, doc):
+        source = Source(example.turn.source, lin.rules.marks)
+        tokens = example.actions.tolist()
+        assert walks.follow(lin.rules, source, tokens, len(tokens)).mode == DONE
+
+
+def test_no_other_format_recites_or_is_exact(tokenizer):
+    for name in set(walks.NAMES) - set(NAMES):
+        assert not walks.make(tokenizer, name).rules.recites
+        assert not walks.make(tokenizer, name).rules.exact
+
+
+ROWS, WIDTH, DRAFT = 24, 20, 8
+
+
+def stripped(lin, feeds):
+    """An output's text: no symbols of clusters, no marks, no `</s>`."""
+    other = {lin.new, lin.null, lin.close, lin.tokenizer.eos_id, *lin.clusters, *lin.openings}
+    return [t for t in feeds.tolist() if t not in other]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_model_says_one_symbol_for_each_mention_and_the_text_of_the_source(tokenizer, name):
+    """EM and Pass are 100 % with random logits; only symbols are chosen, text is fed in blocks."""
+    lin, rng = make(tokenizer, name, nulls=True, **WIDE), np.random.default_rng(3)
+    turns = []
+    while len(turns) < ROWS:
+        words = rng.choice(UNLIKE, 8).tolist()
+        cuts = sorted(rng.choice(9, 6).tolist())
+        nested = {(cuts[0], cuts[5]), (cuts[1], cuts[2]), (cuts[1], cuts[3]), (cuts[4], cuts[5])}
+        doc = document(" ".join(words), [[span] for span in nested if span[0] < span[1]])
+        turns += [t for t in lin.split(doc) if len(t.source) <= 60]
+    sources = [t.source for t in turns]
+    steps = max(map(len, sources))
+    least = [len(s) if lin.rules.recites else 1 + int((s == lin.close).sum()) for s in sources]
+    rows = rows_of(sources, [60] * ROWS, steps)
+    model = HashModel.random(rng, lin, ROWS)
+    args = model, Tables.of(lin.rules), rows, draft.empty(), steps, width_of(lin), (DRAFT,)
+    found, _ = run_greedy(*args)
+    said = 0
+    for row, turn in enumerate(turns):
+        actions = np.asarray(found.actions[row, 0, : int(found.lengths[row, 0])])
+        log_probs = np.asarray(found.log_probs[row, 0, : len(actions)])
+        assert len(actions) == least[row]
+        answered = list(lin.slots(turn, Answer(actions, log_probs)))
+        _, marked = lin.without_marks(turn)
+        assert [a.slot for a in answered] == list(range(len(marked)))
+        if lin.rules.recites:
+            text = lin.feeds(turn, actions)
+            assert stripped(lin, text) == stripped(lin, turn.source)
+            at_marks = np.isin(turn.source, lin.rules.marks)
+            assert not log_probs[~at_marks].any()
+        reading = lin.read(turn, Answer(actions, log_probs))
+        real = [a for a in answered if a.token != lin.null]
+        assert sum(map(len, reading.clusters)) == len(real)
+        assert len(reading.confidences) == len(real)
+        said += len(real)
+    assert said > ROWS
+    if lin.rules.recites:
+        # A call ends before its tokens do only where a symbol was not foreseen.
+        slots = [int((s == lin.close).sum()) for s in sources]
+        assert found.calls <= max(
+            n + 1 + len(s) // DRAFT for n, s in zip(slots, sources, strict=True)
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_proposed_mentions_that_are_none(tokenizer, name):
+    doc = document("the dog saw it and she", [[(0, 2), (3, 4)]])
+    proposed = with_mentions(doc, [(0, 2), (3, 4), (1, 2), (5, 6)], PREDICTED)
+    nulls, plain = make(tokenizer, name, nulls=True, **WIDE), make(tokenizer, name, **WIDE)
+    assert spans(round_trip(nulls, proposed)) == spans(doc.annotation)
+    assert spans(round_trip(plain, proposed)) == [[(0, 2), (3, 4)], [(1, 2)], [(5, 6)]]
+    pairs = make(tokenizer, name, min_mentions=2, **WIDE)
+    assert spans(round_trip(pairs, proposed)) == spans(doc.annotation)
+    # A gold mention that was not proposed is not asked about.
+    missed = with_mentions(doc, [(0, 2)], PREDICTED)
+    assert spans(round_trip(nulls, missed)) == [[(0, 2)]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_mention_is_lost_because_there_are_too_many(tokenizer, name):
+    """Windows are divided before symbols run out."""
+    count = 700
+    doc = document(" ".join(["it"] * count), [[(i, i + 1)] for i in range(count)])
+    lin = make(tokenizer, name, window=6000, max_clusters=500)
+    assert sum(len(w.spans) == 0 for w in lin.marked(doc)) == 0
+    assert spans(round_trip(lin, doc)) == spans(doc.annotation)
+    few = make(tokenizer, name, window=400, max_clusters=3)
+    assert 1 < max(len(w.spans) for w in few.marked(doc)) <= 3
+    assert spans(round_trip(few, doc)) == spans(doc.annotation)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(NAMES))
+def test_any_sequence_can_be_read(tokenizer, seed, name):
+    lin, rng = make(tokenizer, name, nulls=True), np.random.default_rng(seed)
+    doc = document("the dog saw it", [[(0, 2), (3, 4)], [(0, 4)]])
+    (turn,) = lin.split(doc)
+    alphabet = [*turn.source.tolist(), *lin.answers - {None}, lin.copy_id or 0]
+    actions = rng.choice(alphabet, rng.integers(0, 60)).astype(np.int32)
+    reading = lin.read(turn, Answer(actions))
+    found = [span for cluster in reading.clusters for span in cluster]
+    assert len(set(found)) == len(found)
+    assert set(found) <= {(0, 2), (3, 4), (0, 4)}
+    assert lin.feeds(turn, actions).shape == actions.shape
+
+
+def test_text_that_is_not_that_of_the_source_is_aligned(tokenizer):
+    lin = make(tokenizer, "document", **WIDE)
+    doc = document("the old dog saw it and she gave him the house", [[(0, 3), (4, 5)], [(6, 7)]])
+    (example,) = examples(lin, doc)
+    gold = example.actions.tolist()
+    for change in (
+        gold[3:],  # the beginning is lost
+        [*gold[:4], *gold[5:]],  # a piece is
+        [*gold[:4], gold[2], *gold[4:]],  # one too many
+        [*gold[:-1], gold[3], gold[2], gold[-1]],  # at the end
+    ):
+        back = replay(lin, doc, [np.asarray(change, np.int32)])
+        assert spans(back) == spans(doc.annotation)
+    # Without its symbol a mention has no cluster.
+    at = gold.index(lin.clusters[1])
+    back = replay(lin, doc, [np.asarray([*gold[:at], *gold[at + 1 :]], np.int32)])
+    assert spans(back) == [[(0, 3), (4, 5)]]
+
+
+def test_what_text_counts_in_training(tokenizer):
+    doc = document("the dog saw it", [[(0, 2), (3, 4)]])
+    for weight in (0.0, 0.1, 1.0):
+        lin = walks.make(tokenizer, "iterative-text", text_weight=weight)
+        (example,) = examples(lin, doc)
+        weights = collator(lin.rules)([example]).features["decoder_loss_weights"][0]
+        is_text = example.actions == lin.copy_id
+        wanted = np.where(is_text, np.float32(weight), np.float32(1))
+        np.testing.assert_array_equal(weights[: len(wanted)], wanted)
+        assert not weights[len(wanted) :].any()
+    with pytest.raises(ConfigError, match="copies count 2"):
+        walks.make(tokenizer, "iterative-text", text_weight=2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_without_mentions_or_text(tokenizer, name):
+    lin = make(tokenizer, name)
+    assert round_trip(lin, Document(doc_id="e", words=(), annotation=Annotation())) == Annotation()
+    assert round_trip(lin, document("the dog", [])) == Annotation()
+    with pytest.raises(MismatchError, match="document 'd' gives no mentions"):
+        next(lin.turns(document("the dog")))
+    with pytest.raises(ConfigError, match="expected 1 to 500"):
+        walks.make(tokenizer, name, max_clusters=501)
