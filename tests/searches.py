@@ -25,6 +25,15 @@ ENTRIES = 509
 WORD = 0xFFFFFFFF
 
 
+@functools.partial(jax.jit, static_argnames="network")
+def without_cache(network, params, source, feeds, symbols):
+    """The logits `[B, T, X]` behind each of the feeds, which are read at once."""
+    everywhere = jnp.ones(feeds.shape[:2], jnp.int32)
+    return network.apply(
+        {"params": params}, source, feeds, everywhere, enable_dropout=False, logit_symbols=symbols
+    )
+
+
 class HashModel(NamedTuple):
     """Logits from a table, from the place that a hash of the row and of every token read gives.
 
@@ -145,6 +154,8 @@ def choices(lin, source: Source, hypothesis: Hypothesis, logits, forced: int | N
     if forced is not None:
         return {column(forced): (np.float32(0), 0.0)}
     everywhere = logits - np.logaddexp.reduce(logits)
+    if automaton.is_recited(rules, hypothesis.state, source):
+        return {c: (np.float32(0), 0.0) for c in legal}
     among = logits - np.logaddexp.reduce(logits[legal]) if legal else logits
     return {c: (everywhere[c], float(among[c])) for c in sorted(legal)}
 
