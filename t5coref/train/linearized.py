@@ -15,7 +15,8 @@ from t5coref.core.metrics import Scorer
 from t5coref.core.relation_metrics import RelationScorer
 from t5coref.model import Format, Model
 from t5coref.nn.lora import LoRA
-from t5coref.predict import Predictor, error_of
+from t5coref.predict import error_of
+from t5coref.predictors import predictor_of
 from t5coref.train.batches import Batch, batches, fingerprint, training_examples
 from t5coref.train.inputs import digest
 from t5coref.train.listener import Listener, TrainResult
@@ -44,7 +45,9 @@ def dev_scorer(
     # The suffixes of a document are windows for training only.
     options = {k: v for k, v in model.format.options.items() if k != "suffixes"}
     model = dataclasses.replace(model, format=Format(model.format.name, options))
-    predictor = Predictor(model, batch_size=batch_size, target_ratio=target_ratio, devices=devices)
+    predictor = predictor_of(
+        model, batch_size=batch_size, target_ratio=target_ratio, devices=devices
+    )
 
     related = any(d.annotation is not None and d.annotation.relations for d in documents)
 
@@ -119,7 +122,11 @@ class LinearizationObjective(T5Objective[Model]):
         self.skipped: Sequence[str] = skipped
         self.scores = evaluate
         self.loss: Loss = sequence_loss(
-            self.config, format_.rules.scored_ids, z_loss=z_loss, label_smoothing=label_smoothing
+            self.config,
+            format_.rules.scored_ids,
+            z_loss=z_loss,
+            label_smoothing=label_smoothing,
+            answer_length=format_.rules.answer_length,
         )
         self._rules, self._rows = format_.rules, examples
         self._lengths = tuple(limits.values()) if fixed_lengths else (None, None)

@@ -83,6 +83,7 @@ def sequence_loss(
     *,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
+    answer_length: int | None = None,
 ) -> Loss:
     """The loss of a linearization's actions; its weight is the number of target symbols.
 
@@ -93,6 +94,7 @@ def sequence_loss(
       symbols: vocabulary ids that the loss is over, `[A]`; None = the whole vocabulary.
       z_loss: see `token_loss`.
       label_smoothing: see `token_loss`.
+      answer_length: see `T5.decode`.
     """
     network = T5(config)
     columns = None if symbols is None else jnp.asarray(symbols, jnp.int32)
@@ -104,6 +106,7 @@ def sequence_loss(
             features["decoder_input_tokens"],
             features["decoder_target_tokens"],
             enable_dropout=True,
+            answer_length=answer_length,
             rngs={"dropout": key},
             method="hidden",
         )
