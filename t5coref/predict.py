@@ -17,13 +17,15 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 
+from t5coref.core.automaton import shortest
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, T5CorefError
 from t5coref.decode import draft
 from t5coref.decode.beam import beam
 from t5coref.decode.constraint import Tables
+from t5coref.decode.free import Alphabet, free
 from t5coref.decode.greedy import greedy
-from t5coref.decode.search import Beam, Decoded, Greedy, Rows
+from t5coref.decode.search import Beam, Decoded, Free, Greedy, Rows, Search
 from t5coref.linearize import Answer, Turn
 from t5coref.model import Model
 from t5coref.nn.partition import DATA, DECODING_RULES, MODEL, AbstractParameters, Layout
@@ -43,22 +45,22 @@ ERROR = "error"
 def decode_batch(
     network: T5,
     params: Mapping[str, Any],
-    tables: Tables,
+    tables: Tables | Alphabet,
     rows: Rows,
     memory: jax.Array,
     max_steps: int,
-    search: Greedy | Beam,
+    search: Search,
 ) -> tuple[Decoded, jax.Array]:
-    """Encodes a batch and decodes it under the rules.
+    """Encodes a batch and decodes it, under rules or freely.
 
     Args:
       network: not scanned.
       params: its parameters; `for_decoding` makes them faster.
-      tables: the rules.
+      tables: the rules; for free generation, what may be written.
       rows: the batch.
       memory: what searches guess from, see `decode.draft`; no outcome depends on it.
       max_steps: T.
-      search: which hypotheses to look for.
+      search: which hypotheses to look for; of no account for free generation.
 
     Returns:
       What was found, and the memory with what it learned.
@@ -83,8 +85,11 @@ def decode_batch(
             mutable=["cache"],
         )
 
+    if isinstance(tables, Alphabet):
+        return free(next_logits, cache, tables, rows, max_steps, width), memory
     if isinstance(search, Beam):
         return beam(next_logits, cache, tables, rows, memory, max_steps, width, search)
+    assert isinstance(search, Greedy)
     return greedy(next_logits, cache, tables, rows, memory, max_steps, width, search)
 
 
@@ -138,10 +143,12 @@ class Predictor(RoundPredictor[Model]):
       model: weights, tokenizer and format.
       batch_size: rows decoded at once at most.
       target_ratio: steps that an output may take, as a multiple of its padded source length; the
-        constraint makes every output end within them. What an output has to begin with counts
+        constraint makes every output end within them. Of no account where all outputs for a source
+        have one length (`Rules.exact`). What an output has to begin with counts
         extra where there would be no room for it.
       round_size: documents taken at once.
-      search: greedy (any `Greedy` finds the same) or a beam; the best hypothesis is taken.
+      search: greedy (any `Greedy` finds the same) or a beam, of which the best hypothesis is
+        taken; or `Free`, without the constraint.
       devices: where to run; None = all local devices. As many copies of the weights as divide
         `batch_size` are used.
       model_parallel: devices that share one copy of the weights, for networks too large for one.
@@ -154,7 +161,7 @@ class Predictor(RoundPredictor[Model]):
         batch_size: int = 8,
         target_ratio: float = 3.0,
         round_size: int = 16,
-        search: Greedy | Beam = GREEDY,
+        search: Search = GREEDY,
         devices: Sequence[Any] | None = None,
         model_parallel: int = 1,
     ):
@@ -183,7 +190,12 @@ class Predictor(RoundPredictor[Model]):
         else:
             self._layout = Layout(self._mesh, DECODING_RULES)
             self._decode_batch = _divided(self._layout)
-        self._tables = self._everywhere(Tables.of(self.linearization.rules))
+        rules, tokenizer = self.linearization.rules, model.tokenizer
+        if isinstance(search, Free):
+            tables = Alphabet.of(rules, tokenizer.size, tokenizer.eos_id)
+        else:
+            tables = Tables.of(rules)
+        self._tables = self._everywhere(tables)
         self.memory = None
 
     @property
@@ -251,12 +263,18 @@ class Predictor(RoundPredictor[Model]):
 
     def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Answer]:
         rows = self._padded_rows(len(turns))
-        budget = math.ceil(self.target_ratio * width)
+        own = self.search.budget if isinstance(self.search, Free) else None
+        budget = math.ceil(self.target_ratio * width) if own is None else own
+        rules = self.linearization.rules
+        exact = rules.exact and not isinstance(self.search, Free)
+        if exact:
+            budget = padded_length(max(shortest(rules, turn.source) for turn in turns))
         # What is forced must leave room for the rest of the source; where it would not, it comes
         # on top, in a length that other batches share.
         budgets = np.full(rows, budget, np.int32)
         for row, turn in enumerate(turns):
-            if len(turn.forced) + len(turn.source) > budget:
+            rest = len(turn.source) if own is None else budget
+            if not exact and len(turn.forced) and len(turn.forced) + rest > budget:
                 budgets[row] += padded_length(len(turn.forced))
         max_steps = int(budgets.max())
         sources = np.zeros((rows, width), np.int32)

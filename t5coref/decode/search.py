@@ -72,6 +72,26 @@ class Beam:
         _check_drafts(self.drafts)
 
 
+@dataclass(frozen=True)
+class Free:
+    """The likeliest symbol at each step, without the constraint: see `decode/free.py`.
+
+    Attributes:
+      budget: steps that an output may take behind what it has to begin with; None = as many as
+        under the constraint.
+    """
+
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.budget < 1:
+            raise ConfigError(f"budget {self.budget}; expected at least 1 step")
+
+
+Search = Greedy | Beam | Free
+"""What outputs are looked for."""
+
+
 def _check_drafts(drafts: tuple[int, ...]) -> None:
     if not drafts or drafts[0] < 1 or list(drafts) != sorted(set(drafts)):
         raise ConfigError(f"drafts {drafts}; expected ascending numbers from 1 on")
@@ -85,7 +105,8 @@ class Decoded(NamedTuple):
       lengths: `int32[B, K]` actions of each hypothesis; 0 = there is none.
       scores: `float32[B, K]` sums of the log-probabilities of the chosen actions, under a softmax
         over all X columns (the constraint masks, it does not renormalise); beams divide them by
-        the length. What was forced was not chosen and adds nothing.
+        the length. What was forced was not chosen and adds nothing; nor does text that the rules
+        make the only choice (`Rules.recites`).
       log_probs: `float32[B, K, T]` log-probability of each action among those that were legal; 0
         where it was forced.
       calls: `int32[]` decoder calls made.

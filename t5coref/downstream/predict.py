@@ -18,11 +18,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5coref.core.errors import ConfigError, T5CorefError
+from t5coref.decode.free import Alphabet
+from t5coref.decode.search import Free, Rows
 from t5coref.downstream import text
 from t5coref.downstream.model import TextModel
 from t5coref.nn.partition import DATA
 from t5coref.nn.t5 import T5, for_decoding, head_kernel
-from t5coref.predict import padded_length
+from t5coref.predict import decode_batch, padded_length
 from t5coref.tokenizer import Tokenizer
 
 SHORTEST_SOURCE, SHORTEST_TARGET = 32, 8
@@ -316,16 +318,6 @@ def log_probabilities(
     return jax.lax.map(of_row, (hidden, targets))
 
 
-class _Loop(NamedTuple):
-    step: jax.Array  # int32[]
-    cache: Any
-    token: jax.Array  # int32[N], what is read next
-    ended: jax.Array  # bool[N]
-    tokens: jax.Array  # int32[N, T]
-    log_probs: jax.Array  # float32[N, T]
-
-
-@functools.partial(jax.jit, static_argnames=("network", "max_steps", "size"))
 def greedy(
     network: T5, params: Mapping[str, Any], sources: jax.Array, max_steps: int, size: int
 ) -> tuple[jax.Array, jax.Array]:
@@ -342,48 +334,18 @@ def greedy(
       int32 `[N, T]` ids, 0 after `</s>`, and their float32 log-probabilities over the whole
       vocabulary.
     """
-    variables = {"params": params}
-    rows = sources.shape[0]
-    encoded = network.apply(variables, sources, enable_dropout=False, method="encode")
-    _, cache = network.apply(
-        variables, encoded, sources, max_steps, method="init_cache", mutable=["cache"]
+    count = sources.shape[0]
+    budgets, forced = np.full(count, max_steps, np.int32), np.zeros((count, 0), np.int32)
+    found, _ = decode_batch(
+        network,
+        params,
+        Alphabet.text(size, Tokenizer.eos_id),
+        Rows(sources, jnp.asarray(budgets), jnp.asarray(forced)),
+        jnp.zeros((0,), jnp.int32),
+        max_steps,
+        Free(),
     )
-    ids = jnp.arange(network.config.vocab_size, dtype=jnp.int32)[None, :]
-    allowed = (ids != Tokenizer.pad_id) & (ids < size)
-
-    def step(loop: _Loop) -> _Loop:
-        logits, cache = network.apply(
-            variables | loop.cache,
-            loop.token[:, None],
-            jnp.full((rows,), loop.step),
-            method="decode_step",
-            mutable=["cache"],
-        )
-        everywhere = jax.nn.log_softmax(logits[:, 0].astype(jnp.float32))
-        best = jnp.argmax(jnp.where(allowed, everywhere, -jnp.inf), axis=-1).astype(jnp.int32)
-        sure = jnp.take_along_axis(everywhere, best[:, None], axis=1)[:, 0]
-        token = jnp.where(loop.ended, Tokenizer.pad_id, best)
-        return _Loop(
-            loop.step + 1,
-            cache,
-            token,
-            loop.ended | (token == Tokenizer.eos_id),
-            loop.tokens.at[:, loop.step].set(token),
-            loop.log_probs.at[:, loop.step].set(jnp.where(loop.ended, 0.0, sure)),
-        )
-
-    first = _Loop(
-        step=jnp.zeros((), jnp.int32),
-        cache=cache,
-        token=jnp.zeros((rows,), jnp.int32),
-        ended=~jnp.any(sources != Tokenizer.pad_id, axis=1),
-        tokens=jnp.zeros((rows, max_steps), jnp.int32),
-        log_probs=jnp.zeros((rows, max_steps), jnp.float32),
-    )
-    last = jax.lax.while_loop(
-        lambda loop: (loop.step < max_steps) & ~jnp.all(loop.ended), step, first
-    )
-    return last.tokens, last.log_probs
+    return found.actions[:, 0], found.log_probs[:, 0]
 
 
 def written(tokenizer: Tokenizer, tokens: np.ndarray, log_probs: np.ndarray) -> Written:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import walks
-from searches import beam_search, greedy_search, rows_of
+from searches import beam_search, greedy_search, rows_of, without_cache
 
 from t5coref import linearize
 from t5coref.core.automaton import DONE, Source
@@ -55,14 +52,6 @@ class Case:
             return np.asarray(found)[0, len(read) - 1]
 
         return self.lin, Source(source, self.lin.rules.marks), STEPS, logits, STEPS
-
-
-@functools.partial(jax.jit, static_argnames="network")
-def without_cache(network, params, source, feeds, symbols):
-    everywhere = jnp.ones(feeds.shape[:2], jnp.int32)
-    return network.apply(
-        {"params": params}, source, feeds, everywhere, enable_dropout=False, logit_symbols=symbols
-    )
 
 
 def assert_same(found, other):

@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tokenizer", "train",
     },
     "downstream": {
-        "checkpoints", "core", "corpora", "headed", "joint_ie", "model", "nn", "predict",
+        "checkpoints", "core", "corpora", "decode", "headed", "joint_ie", "model", "nn", "predict",
         "tokenizer", "train",
     },
     "mrp": {
