@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from t5coref.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from t5coref.decode.search import Beam, Greedy
+    from t5coref.decode.search import Search
     from t5coref.joint_ie import JointPredictor
     from t5coref.model import Model
     from t5coref.predict import Extractor
@@ -59,6 +59,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--constraint", choices=CONSTRAINTS,
         help="which outputs are legal: strict (all end and can be read back) or reference (as "
         "published, looser; outputs may break off) (default: the model's own)")  # fmt: skip
+    add("--free", action="store_true",
+        help="generate without the constraint, greedily: what comes out may be no document; "
+        "`t5coref evaluate` counts what is wrong with it (docs/ledger.md)")  # fmt: skip
     add("--batch-size", type=int, default=8, metavar="N",
         help="windows decoded at once (default: 8)")  # fmt: skip
     add("--model-parallel", type=int, default=1, metavar="N",
@@ -94,17 +97,23 @@ def load_model(args: argparse.Namespace) -> Model:
     return Model(model.config, model.params, model.tokenizer, Format(model.format.name, options))
 
 
-def search_of(args: argparse.Namespace) -> Greedy | Beam:
+def search_of(args: argparse.Namespace) -> Search:
     """How the arguments want outputs to be looked for.
 
     Raises:
       ConfigError: they contradict each other or are out of range.
     """
-    from t5coref.decode.search import Beam, Greedy
+    from t5coref.decode.search import Beam, Free, Greedy
 
     if args.beams < 1:
         raise ConfigError(f"--beams is {args.beams}; expected at least 1")
     penalty = args.length_penalty
+    if args.free:
+        if args.beams > 1 or penalty is not None:
+            raise ConfigError(
+                "--free generates greedily; leave out --beams and --length-penalty, or --free"
+            )
+        return Free()
     if args.beams == 1:
         if penalty is not None:
             raise ConfigError(
@@ -119,7 +128,7 @@ def search_of(args: argparse.Namespace) -> Greedy | Beam:
 
 _OF_SEQUENCES = (
     "stride", "carry", "drop_singletons", "keep_singletons", "beams", "length_penalty",
-    "constraint", "model_parallel", "target_ratio",
+    "constraint", "free", "model_parallel", "target_ratio",
 )  # fmt: skip
 """Arguments that mean nothing to a model that writes no sequences."""
 
