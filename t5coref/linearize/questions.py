@@ -148,6 +148,7 @@ class Questions(MentionGiven):
 
     def make_rules(self) -> Rules:
         """See `Windows.make_rules`: questions and answers of any kind, in any order."""
+        self.max_mentions = min(self.max_mentions, self.max_clusters)  # each may stand alone
         self.look_up_marks(self.max_mentions)
         symbol, end = self.tokenizer.symbol, self.tokenizer.eos_id
         self.task_ids = [symbol(name) for name in TASK_SYMBOLS]
