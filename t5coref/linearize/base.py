@@ -148,26 +148,37 @@ def replay(linearization: Linearization, doc: Document, actions: Sequence[Action
     Raises:
       MismatchError: there are more or fewer answers than turns.
     """
-    stored = list(actions)
-    used = 0
+    return replayed(linearization, doc, actions)[0]
+
+
+def replayed(
+    linearization: Linearization, doc: Document, actions: Sequence[Actions]
+) -> tuple[Annotation, list[tuple[Turn, Answer]]]:
+    """As `replay`, and the turns with their answers.
+
+    Raises:
+      MismatchError: there are more or fewer answers than turns.
+    """
+    stored = [np.asarray(row, np.int32) for row in actions]
+    said: list[tuple[Turn, Answer]] = []
 
     def answer(turns: list[Turn]) -> list[Answer]:
-        nonlocal used
-        used += len(turns)
-        if used > len(stored):
+        first, count = len(said), len(said) + len(turns)
+        if count > len(stored):
             raise MismatchError(
-                f"document {doc.doc_id!r} asks for answer {used}, but {len(stored)} are stored; "
+                f"document {doc.doc_id!r} asks for answer {count}, but {len(stored)} are stored; "
                 "were they written with the same format, window and tokenizer?"
             )
-        return [Answer(a) for a in stored[used - len(turns) : used]]
+        said.extend(zip(turns, map(Answer, stored[first:count]), strict=True))
+        return [a for _, a in said[first:]]
 
     annotation = drive(linearization, doc, answer)
-    if used != len(stored):
+    if len(said) != len(stored):
         raise MismatchError(
-            f"document {doc.doc_id!r} has {used} turns, but {len(stored)} answers are stored; "
+            f"document {doc.doc_id!r} has {len(said)} turns, but {len(stored)} answers are stored; "
             "were they written with the same format, window and tokenizer?"
         )
-    return annotation
+    return annotation, said
 
 
 def round_trip(linearization: Linearization, doc: Document) -> Annotation:

@@ -9,6 +9,7 @@ import numpy as np
 from t5coref.core.align import edit_alignment
 from t5coref.core.rules import NUMBER, OPENED, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import INTEGER_SYMBOLS
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.integers import (
     CLOSE,
@@ -22,7 +23,8 @@ from t5coref.linearize.integers import (
     strict_rules,
 )
 from t5coref.linearize.mentions import Mention
-from t5coref.linearize.reading import Reading, aligned, in_words
+from t5coref.linearize.reading import Brackets, Reading, aligned, in_words
+from t5coref.linearize.transcribe import copied, written
 from t5coref.linearize.windowed import REFERENCE, Windowed, Written
 
 
@@ -112,9 +114,19 @@ class WholeText(Windowed):
 
     def read(self, turn: Turn, answer: Answer) -> Reading:
         """Pieces are counted; where they are not those of the source, they are aligned with it."""
-        literal = self.rules.literal
-        read = self.integers.read(turn, answer, None if literal else self.copy_id)
-        if not literal or np.array_equal(read.pieces, turn.source[: len(read.pieces)]):
+        read = self.brackets(turn, answer)
+        if not self.rules.literal or np.array_equal(read.pieces, turn.source[: len(read.pieces)]):
             return in_words(turn, read.found)
         matched = edit_alignment(turn.source, np.asarray(read.pieces, np.int32))
         return in_words(turn, read.found, aligned(matched))
+
+    def brackets(self, turn: Turn, answer: Answer) -> Brackets:
+        """The mentions of an output, in offsets of its own pieces."""
+        return self.integers.read(turn, answer, None if self.rules.literal else self.copy_id)
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`."""
+        read = self.brackets(turn, answer)
+        if self.rules.literal:
+            return written(self.tokenizer, turn, read)
+        return copied(self.tokenizer.eos_id, turn, read)

@@ -137,27 +137,36 @@ class Integers:
         read = Brackets()
         number: tuple[int, ...] | None = None
         type_: str | None = None
+        typed = False
         ended = linked = 0.0
         for token, log_prob in tokens(answer):
             if token == self.open:
                 read.open(log_prob)
+                read.stray += number is not None
                 number = None
             elif token == self.separator and (copy_id is not None or read.depth):
-                number, ended, linked, type_ = (), log_prob, 0.0, None
+                read.stray += number is not None
+                number, ended, linked, type_, typed = (), log_prob, 0.0, None, False
             elif token == self.close:
                 cluster = self.number.get(number) if number is not None else None
                 read.close(cluster, ended, linked + log_prob, type_)
                 number = None
             elif number is not None and token in self._types:
                 type_ = self._types[token]
+                read.stray += typed
+                typed = True
             elif number is not None and token not in (copy_id, end_id):
                 number, linked = (*number, token), linked + log_prob
             elif copy_id is None or token in (copy_id, end_id):
                 read.pieces.append(token)
+                read.stray += number is not None
                 number = None
                 copied = copy_id is not None and len(read.pieces) == len(turn.source)
                 if copied or token == end_id:
+                    read.ended = True
                     break
+            else:
+                read.stray += 1
         return read
 
 

@@ -8,11 +8,12 @@ its order, and reading back finds it there; other output is aligned with the sou
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from t5coref.core.align import affine_alignment
+from t5coref.core.align import UNALIGNED, affine_alignment
 from t5coref.core.document import Document
 from t5coref.core.rules import (
     DONE,
@@ -28,6 +29,7 @@ from t5coref.core.rules import (
 )
 from t5coref.core.segment import INSERTED, Pieces
 from t5coref.core.symbols import INTEGER_SYMBOLS
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Answer, Turn
 from t5coref.linearize.full_token import without_separator
 from t5coref.linearize.integers import (
@@ -43,6 +45,7 @@ from t5coref.linearize.integers import (
 )
 from t5coref.linearize.mentions import Mention
 from t5coref.linearize.reading import Found, Reading, aligned, in_words, outermost
+from t5coref.linearize.transcribe import written
 from t5coref.linearize.windowed import REFERENCE, STRICT, Windowed, Written
 
 # Modes of the published constraint beside TEXT, which is outside of sentences.
@@ -166,13 +169,30 @@ class Partial(Windowed):
         """
         read = self.integers.read(turn, answer, None)
         pieces = np.asarray(read.pieces, np.int32)
+        return in_words(turn, read.found, aligned(self._matched(turn, pieces, read.found)))
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`; the marks of sentences are text that every output has."""
+        read = self.integers.read(turn, answer, None)
+        made = written(self.tokenizer, turn, read)
+        pieces = np.asarray(read.pieces, np.int32)
+        matched = self._matched(turn, pieces, read.found)[: len(made.output)]
+        return replace(
+            made,
+            texts=None,
+            places=np.where(matched < len(made.source), matched, UNALIGNED),
+            required=np.isin(made.source, self.sentence_marks),
+        )
+
+    def _matched(self, turn: Turn, pieces: np.ndarray, found: list[Found]) -> np.ndarray:
+        """The source position of each piece of an output, -1 where there is none."""
         cuts = [self._starts(turn.source), self._starts(pieces)]
         if len(cuts[0]) != len(cuts[1]):
             cuts = [[0], [0]]
         elif self.constraint == STRICT:
-            placed = self._placed(turn, pieces, read.found)
+            placed = self._placed(turn, pieces, found)
             if placed is not None:
-                return in_words(turn, read.found, aligned(placed))
+                return placed
         matched = np.full(len(pieces), -1, np.int32)
         bounds = [
             zip(starts, [*starts[1:], len(row)], strict=True)
@@ -181,7 +201,7 @@ class Partial(Windowed):
         for (low, high), (at, to) in zip(*bounds, strict=True):
             part = affine_alignment(turn.source[low:high], pieces[at:to])
             matched[at:to] = np.where(part >= 0, part + low, -1)
-        return in_words(turn, read.found, aligned(matched))
+        return matched
 
     def _placed(self, turn: Turn, pieces: np.ndarray, found: list[Found]) -> np.ndarray | None:
         """The source position of each piece of a mark or mention, from the last one to the first.

@@ -12,6 +12,7 @@ import numpy as np
 
 from t5coref.core.document import Confidence, Relation, Span
 from t5coref.core.segment import INSERTED
+from t5coref.core.transcript import Pair
 from t5coref.linearize.base import Answer, Turn
 
 
@@ -47,16 +48,52 @@ class Reading(NamedTuple):
 
 
 @dataclass
+class Numbers:
+    """The cluster numbers of an output: those used before and the next new one may be given."""
+
+    _used: set[int] = field(default_factory=set)
+    _next: int = 0
+
+    def admit(self, number: int | None, new: bool | None = None) -> bool:
+        """Uses a number and says whether it might be.
+
+        Args:
+          number: None = none could be read.
+          new: whether it is said to be that of a new cluster; None = the output says nothing of it.
+        """
+        if number is None:
+            return False
+        known = number in self._used
+        fits = (known or number == self._next) if new is None else known != new
+        self._used.add(number)
+        while self._next in self._used:
+            self._next += 1
+        return fits
+
+
+@dataclass
 class Brackets:
     """The open mentions while an output is read; any sequence can be read.
 
     A mention without text or number is dropped, and so is one that is never closed.
+
+    Attributes:
+      pieces: the text.
+      found: the mentions.
+      pairs: all that was opened and closed, see `core.transcript`.
+      stray: symbols that belong to no pair.
+      ended: whether `</s>` came.
     """
 
     pieces: list[int] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    stray: int = 0
+    ended: bool = False
+    _numbers: Numbers = field(default_factory=Numbers)
     _open: list[tuple[int, float]] = field(default_factory=list)
     _closed: bool = False
+    _labeled: bool = False
 
     @property
     def depth(self) -> int:
@@ -73,12 +110,17 @@ class Brackets:
         end_log_prob: float,
         link_log_prob: float,
         type: str | None = None,
+        *,
+        new: bool | None = None,
     ) -> None:
-        """The innermost mention ends behind the last piece."""
-        self._closed = False
+        """The innermost mention ends behind the last piece; `new`: see `Numbers`."""
+        self._closed = self._labeled = False
         if not self._open:
+            self.stray += 1
             return
         start, begin_log_prob = self._open.pop()
+        legal = self._numbers.admit(cluster, new)
+        self.pairs.append(Pair(start, len(self.pieces), cluster, legal))
         if cluster is not None and start < len(self.pieces):
             sure = Confidence(math.exp(begin_log_prob + end_log_prob), math.exp(link_log_prob))
             self.found.append(Found(start, len(self.pieces), cluster, sure, type))
@@ -88,6 +130,8 @@ class Brackets:
         """The mention that was closed last has an entity type, if it is kept."""
         if self._closed:
             self.found[-1] = self.found[-1]._replace(type=type)
+        self.stray += self._labeled or not self._closed
+        self._labeled = True
 
 
 def outermost(found: Iterable[Found]) -> list[Span]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from t5coref.core.document import Annotation, Relation
 from t5coref.core.rules import DONE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.mentions import Mention
 from t5coref.linearize.reading import Reading
@@ -131,14 +133,31 @@ class Related(RelationFormat, Windowed):
 
     def read(self, turn: Turn, answer: Answer) -> Reading:
         """What stands before the first `<rel>` is read as a document, the rest as relations."""
-        starts = np.flatnonzero(answer.actions == self.section.start)
-        cut = int(starts[0]) if len(starts) else len(answer.actions)
-        sure = None if answer.log_probs is None else answer.log_probs[:cut]
-        reading = super().read(turn, Answer(answer.actions[:cut], sure))
+        document, section = self._parts(answer)
+        reading = super().read(turn, document)
         place = {number: i for i, number in enumerate(reading.numbers)}
         relations = [
             Relation(place[t.head], place[t.tail], self.relations[t.type])
-            for t in self.section.read(answer.actions[cut:].tolist())
+            for t in self.section.read(section.tolist())
             if t.head in place and t.tail in place
         ]
         return reading._replace(relations=relations)
+
+    def _parts(self, answer: Answer) -> tuple[Answer, Actions]:
+        """What stands before the first `<rel>`, and the rest."""
+        starts = np.flatnonzero(answer.actions == self.section.start)
+        cut = int(starts[0]) if len(starts) else len(answer.actions)
+        sure = None if answer.log_probs is None else answer.log_probs[:cut]
+        return Answer(answer.actions[:cut], sure), answer.actions[cut:]
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """That of the document's part, with the stray symbols and outside numbers of relations."""
+        document, section = self._parts(answer)
+        made = super().transcript(turn, document)
+        if not len(section):
+            return made
+        numbers = {pair.number for pair in made.pairs}
+        relations, stray = self.section.audited(section.tolist(), self.tokenizer.eos_id)
+        unknown = sum(number not in numbers for pair in relations for number in pair)
+        ended = self.tokenizer.eos_id in section
+        return replace(made, stray=made.stray + stray, outside=unknown, ended=ended)

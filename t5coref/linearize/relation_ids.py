@@ -18,6 +18,7 @@ from t5coref.core.document import Annotation, Document, Relation, Span
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.rules import DONE, NUMBER, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
+from t5coref.core.transcript import Transcript
 from t5coref.core.triples import Triple
 from t5coref.linearize import mentions as m
 from t5coref.linearize.base import Actions, Answer, Turn
@@ -137,6 +138,24 @@ class RelationIds(RelationFormat, MarkedWindows):
             if max(t.head, t.tail) < len(window.clusters)
         }
         return replace(doc.annotation, relations=tuple(Relation(*t) for t in sorted(found)))
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`: there is no text, and the mentions have their numbers."""
+        marked = {number for _, number in self.without_marks(turn)[1]}
+        actions = answer.actions.tolist()
+        relations, stray = self.section.audited(actions, self.tokenizer.eos_id)
+        nothing = np.zeros(0, np.int32)
+        return Transcript(
+            source=nothing,
+            word=nothing,
+            output=nothing,
+            pairs=(),
+            given=(),
+            stray=stray,
+            outside=sum(number not in marked for pair in relations for number in pair),
+            ended=self.tokenizer.eos_id in actions,
+            marked=False,
+        )
 
     def oracle(self, turn: Turn, gold: Annotation) -> Actions:
         """The gold relations between the clusters that are marked.

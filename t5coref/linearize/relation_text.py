@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t5coref.core.align import UNALIGNED
 from t5coref.core.document import Annotation, Confidence, Relation, Span
 from t5coref.core.rules import DONE, NUMBER, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.mentions import Mention, in_window
 from t5coref.linearize.reading import Found, Reading, in_words, tokens
@@ -167,6 +169,47 @@ class RelationText(RelationFormat, Windowed):
         kept = [Relation(h, t, name) for h, t, name in found if h is not None and t is not None]
         return reading._replace(relations=kept)
 
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`: the texts have no marks; each has to stand in the source.
+
+        A symbol is stray where the grammar has none: `text <;> text <type> text <type> <rel:r>`.
+        """
+        kinds, relations, end = self.kinds.named, self.types.number, self.tokenizer.eos_id
+        texts: list[list[int]] = [[]]
+        stray = entities = 0
+        ended = joined = False
+        for token in answer.actions.tolist():
+            ended = token == end
+            if token not in kinds and token not in relations and token not in (self.join, end):
+                texts[-1].append(token)
+                joined = False
+                continue
+            text = bool(texts[-1])
+            texts.append([])
+            if token == self.join or token in kinds:
+                stray += not text or (token in kinds and entities == 2)
+                entities += token in kinds
+                joined = token == self.join
+                continue
+            # A relation, or the end: nothing may be left over.
+            stray += text or joined or entities != (2 if token in relations else 0)
+            entities = 0
+            if ended:
+                break
+        source = turn.source[:-1].tolist()
+        places = [_standing(source, text) for text in texts if text]
+        return Transcript(
+            source=turn.source[:-1],
+            word=turn.word[:-1],
+            output=np.asarray([piece for text in texts for piece in text], np.int32),
+            pairs=(),
+            stray=stray,
+            ended=ended,
+            required=np.zeros(len(source), bool),
+            places=np.asarray([place for text in places for place in text], np.int32),
+            marked=False,
+        )
+
     def _relations(self, answer: Answer) -> Iterator[tuple[Entity, Entity, str]]:
         """The relations of an output; of any sequence, what has two entities and a type.
 
@@ -229,6 +272,15 @@ def _places(turn: Turn, texts: set[Text]) -> dict[Text, list[Span]]:
             longest.append((start, end))
     outer = set(longest)
     return {text: [s for s in spans if s in outer] or spans for text, spans in whole.items()}
+
+
+def _standing(source: list[int], text: Sequence[int]) -> list[int]:
+    """The positions of the first place where a text stands in the source, -1 if it does nowhere."""
+    wanted = tuple(text)
+    for start in range(len(source) - len(wanted) + 1):
+        if _stands(source, start, wanted):
+            return list(range(start, start + len(wanted)))
+    return [UNALIGNED] * len(wanted)
 
 
 def _stands(source: list[int], position: int, text: Text) -> bool:

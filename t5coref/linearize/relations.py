@@ -199,6 +199,35 @@ class Section:
                 pair = None
         return list(found)
 
+    def audited(self, tokens: Iterable[int], end: int) -> tuple[list[tuple[int, int]], int]:
+        """Heads and tails of all relations that tokens say, and how many tokens belong to none.
+
+        Args:
+          tokens: what stands behind the document.
+          end: the token `</s>`.
+        """
+        found: list[tuple[int, int]] = []
+        stray = 0
+        open_: tuple[int, ...] | None = None
+        for token in tokens:
+            if token == end:
+                break
+            if token == self.start:
+                stray += 0 if open_ is None else 1 + len(open_)
+                open_ = ()
+            elif open_ is None:
+                stray += 1
+            elif token not in self.types.number:
+                open_ = (*open_, token)
+            else:
+                pair = self._pair(open_)
+                if pair is None:
+                    stray += 2 + len(open_)
+                else:
+                    found.append(pair)
+                open_ = None
+        return found, stray + (0 if open_ is None else 1 + len(open_))
+
     def _pair(self, pieces: tuple[int, ...]) -> tuple[int, int] | None:
         for cut in range(1, min(len(pieces), self.trie.longest + 1)):
             head, tail = (self.number.get(part) for part in (pieces[:cut], pieces[cut:]))

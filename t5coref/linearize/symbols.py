@@ -17,10 +17,12 @@ from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError
 from t5coref.core.rules import NEW, OPENED, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.integers import spots
 from t5coref.linearize.mentions import Mention, in_window
 from t5coref.linearize.reading import Brackets, Reading, in_words, tokens
+from t5coref.linearize.transcribe import copied
 from t5coref.linearize.windowed import REFERENCE, Windowed, Written
 
 LIMIT = 500
@@ -170,24 +172,44 @@ class ClusterSymbols(Windowed):
 
     def read(self, turn: Turn, answer: Answer) -> Reading:
         """Copies are counted; what follows that of `</s>` is not read."""
+        return in_words(turn, self.brackets(turn, answer).found)
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`."""
+        return copied(self.tokenizer.eos_id, turn, self.brackets(turn, answer))
+
+    def brackets(self, turn: Turn, answer: Answer) -> Brackets:
+        """The mentions of an output, in offsets of its own pieces."""
         read, entities = Brackets(), 0
         open_ended = 0.0 if self._end is None else None
         ended = open_ended
         for token, log_prob in tokens(answer):
+            waits = self._end is not None and ended is not None  # for a cluster
             if token == self._end:
+                read.stray += waits
                 ended = log_prob
                 continue
+            if (token == self._new or token in self._number) and ended is not None:
+                number = self._number.get(token, entities)
+                entities = max(entities, number + 1)
+                new = token == self._new and number < self.max_clusters
+                read.close(number, ended, log_prob, new=new)
+                ended = open_ended
+                continue
+            read.stray += waits
+            ended = open_ended
             if token == self._copy:
                 read.pieces.append(token)
                 if len(read.pieces) == len(turn.source):
+                    read.ended = True
                     break
             elif token == self._open:
                 read.open(log_prob)
-            elif (token == self._new or token in self._number) and ended is not None:
-                number = self._number.get(token, entities)
-                entities = max(entities, number + 1)
-                read.close(number, ended, log_prob)
             elif token in self.types:
                 read.label(self.types[token])
-            ended = open_ended
-        return in_words(turn, read.found)
+            elif token == self.tokenizer.eos_id:
+                read.ended = True
+                break
+            else:
+                read.stray += 1
+        return read

@@ -13,6 +13,7 @@ from t5coref.core.document import Annotation, Confidence, Document, Span
 from t5coref.core.errors import ConfigError
 from t5coref.core.rules import Rules
 from t5coref.core.segment import Pieces, check_window, merge, windows
+from t5coref.core.transcript import Transcript
 from t5coref.linearize import mentions as m
 from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
 from t5coref.linearize.reading import Reading
@@ -135,6 +136,18 @@ class Windowed(Windows):
     @abstractmethod
     def read(self, turn: Turn, answer: Answer) -> Reading:
         """What the answer of one window says; any sequence can be read."""
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """The answer of one window as it is, without repair; any sequence has a transcript.
+
+        Raises:
+          ConfigError: the format has none.
+        """
+        del turn, answer
+        raise ConfigError(
+            f"the linearization {self.name!r} keeps no ledger; give it a method `transcript` "
+            "(docs/ledger.md)"
+        )
 
     def turns(self, doc: Document) -> Generator[list[Turn], list[Answer], Annotation]:
         """One turn a window; the clusters of the windows are merged over shared spans."""
