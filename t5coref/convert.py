@@ -140,7 +140,7 @@ def _identity(
             "--tokenizer"
         )
     made = Tokenizer(place, named(format).symbols).with_word_rule(word_rule or "strict")
-    return Identity(made, Format(format))
+    return Identity(made, Format(format, published.options_of(name, format)))
 
 
 def _known(

@@ -26,7 +26,7 @@ from t5coref.decode.constraint import Tables
 from t5coref.decode.free import Alphabet, free
 from t5coref.decode.greedy import greedy
 from t5coref.decode.search import Beam, Decoded, Free, Greedy, Rows, Search
-from t5coref.linearize import Answer, Turn
+from t5coref.linearize import Answer, Linearization, Turn
 from t5coref.model import Model
 from t5coref.nn.partition import DATA, DECODING_RULES, MODEL, AbstractParameters, Layout
 from t5coref.nn.t5 import T5, for_decoding
@@ -143,7 +143,8 @@ class Predictor(RoundPredictor[Model]):
       model: weights, tokenizer and format.
       batch_size: rows decoded at once at most.
       target_ratio: steps that an output may take, as a multiple of its padded source length; the
-        constraint makes every output end within them. Of no account where all outputs for a source
+        constraint makes every output end within them. Formats whose outputs do not grow with their
+        source have a limit of their own (`longest`). Of no account where all outputs for a source
         have one length (`Rules.exact`). What an output has to begin with counts
         extra where there would be no room for it.
       round_size: documents taken at once.
@@ -182,7 +183,7 @@ class Predictor(RoundPredictor[Model]):
         super().__init__(model, batch_size=batch_size, round_size=round_size, mesh=mesh)
         self.linearization = model.format.make(model.tokenizer)
         self.target_ratio = target_ratio
-        self.search = search
+        self.search = search = _suited(self.linearization, search)
         # Decoding copies a scanned cache at each step: decode layer by layer.
         self._network = T5(replace(model.config, scan_layers=False, remat=False))
         if model_parallel == 1:
@@ -265,6 +266,7 @@ class Predictor(RoundPredictor[Model]):
         rows = self._padded_rows(len(turns))
         own = self.search.budget if isinstance(self.search, Free) else None
         budget = math.ceil(self.target_ratio * width) if own is None else own
+        budget = min(budget, getattr(self.linearization, "longest", budget))
         rules = self.linearization.rules
         exact = rules.exact and not isinstance(self.search, Free)
         if exact:
@@ -314,6 +316,22 @@ class Predictor(RoundPredictor[Model]):
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), prepared)
         axes = AbstractParameters(shapes, {**abstract.axes, **turned})
         return jax.device_put(prepared, self._layout.parameters(axes))
+
+
+def _suited(linearization: Linearization, search: Search) -> Search:
+    """The search, but `Free` for a format whose answers may be anything.
+
+    Raises:
+      ConfigError: a beam is asked for.
+    """
+    if not getattr(linearization, "free", False) or isinstance(search, Free):
+        return search
+    if isinstance(search, Beam):
+        raise ConfigError(
+            f"beams with {linearization.name} and constraint reference, whose answers may be any "
+            "text and are written greedily, as published; use constraint strict, or no beams"
+        )
+    return Free()
 
 
 def _divided(layout: Layout) -> Any:

@@ -3,7 +3,8 @@
 Zhang, Wiseman, Stratos, "Seq2seq is All You Need for Coreference Resolution" (EMNLP 2023) published
 seven checkpoints. Nothing in them names the linearization. Three things tell: the checkpoint's
 name, the symbols that were added to its tokenizer, and the class of the model (`ConstrainedT5`
-where outputs are actions, the plain T5 where they are text).
+where outputs are actions, the plain T5 where they are text). Bohnet, Alberti, Collins (TACL 2023)
+published one mT5 for link-append, which only its name tells from any other mT5.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ WORD_RULE = "reference"
 OPTIONS: Mapping[str, Any] = {"constraint": "reference", "window": 4096, "min_mentions": 2}
 """How the published results were obtained; checkpoints of unknown training are taken for those of
 OntoNotes, which annotates no clusters of one mention."""
+WINDOWS: Mapping[str, int] = {"link-append": 3000}
+"""Where another window was the published one."""
 
 
 class Checkpoint(NamedTuple):
@@ -44,17 +47,23 @@ CHECKPOINTS = {
     "seq2seq-coref-t0-3b-integer-free-add-mention-end": Checkpoint("integer-free-end"),
     "seq2seq-coref-t0-3b-joint": Checkpoint("full-copy", min_mentions=1),
     "seq2seq-coref-t0-pp": Checkpoint("full-copy"),
+    "link-append-xxl": Checkpoint("link-append"),
+    "checkpoint_1140000": Checkpoint("link-append"),
 }
-"""Their names on the Hugging Face hub, behind `VincentNLP/`."""
+"""Their names on the Hugging Face hub, behind `VincentNLP/`; that of link-append is behind
+`mt5-coref-pytorch/`, and beside it stands the name of the same weights in T5X's layout."""
 
 ARCHITECTURES = {
     "ConstrainedT5": ("full-copy", "integer-free", "integer-free-end"),
     "T5ForConditionalGeneration": ("full-token", "partial"),
 }
-FORMATS = tuple(dict.fromkeys(checkpoint.format for checkpoint in CHECKPOINTS.values()))
+FORMATS = tuple(dict.fromkeys(c.format for c in CHECKPOINTS.values() if named(c.format).symbols))
+"""Those that added symbols can tell."""
 
-# Every T5 before mT5 has the same pieces.
+# Every T5 before mT5 has the same pieces, and every mT5.
 VOCABULARIES = ("google-t5/t5-small", "t5-small", "bigscience/T0_3B", "bigscience/T0pp")
+MT5_VOCABULARIES = tuple(f"google/mt5-{size}" for size in ("xxl", "xl", "large", "base", "small"))
+MT5_PIECES = 250_000
 
 # Where transformers writes added tokens, by its versions and kinds of tokenizers.
 _ADDED, _WHOLE, _CONFIG = "added_tokens.json", "tokenizer.json", "tokenizer_config.json"
@@ -88,7 +97,7 @@ def identify(
             )
     elif known is not None:
         format = CHECKPOINTS[known].format
-        if symbols and not _suits(format, symbols):
+        if symbols and named(format).symbols and not _suits(format, symbols):
             raise MismatchError(
                 f"{folder}: {known} was trained for {format}, which needs "
                 f"{_differing(named(format).symbols, symbols)}; rename the folder, or name the "
@@ -101,32 +110,49 @@ def identify(
             known, format = base, CHECKPOINTS[base].format
         else:
             format = _chosen(folder, description, symbols, fits, first)
-    options = dict(OPTIONS)
+    return format, _options(format, known)
+
+
+def options_of(name: str | os.PathLike[str], format: str) -> dict[str, Any]:
+    """The options of the published results, if a checkpoint of this name was trained for `format`.
+
+    None of them otherwise: the format's own hold then.
+    """
+    known = pathlib.PurePath(name).name
+    published = known in CHECKPOINTS and CHECKPOINTS[known].format == format
+    return _options(format, known) if published else {}
+
+
+def _options(format: str, known: str | None) -> dict[str, Any]:
+    options = {**OPTIONS, "window": WINDOWS.get(format, OPTIONS["window"])}
     if known is not None and CHECKPOINTS[known].format == format:
         options["min_mentions"] = CHECKPOINTS[known].min_mentions
-    return format, options
+    return options
 
 
 def vocabulary(folder: pathlib.Path) -> pathlib.Path:
-    """The SentencePiece model of a checkpoint: its own, or T5's in the hub client's cache.
+    """The SentencePiece model of a checkpoint: its own, or T5's or mT5's in the hub client's cache.
 
     Raises:
       ConfigError: there is none.
     """
     if (folder / MODEL_FILE).is_file():
         return folder / MODEL_FILE
+    multilingual = read_json(folder / CONFIG).get("vocab_size", 0) >= MT5_PIECES
+    repositories = MT5_VOCABULARIES if multilingual else VOCABULARIES
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         pass
     else:
-        for repository in VOCABULARIES:
+        for repository in repositories:
             cached = try_to_load_from_cache(repository, MODEL_FILE)
             if isinstance(cached, str):
                 return pathlib.Path(cached)
     raise ConfigError(
-        f"{folder} has no {MODEL_FILE}, and {_WHOLE} cannot stand in for it; all T5 checkpoints "
-        f"share one, so put that of {VOCABULARIES[0]} there"
+        f"{folder} has no {MODEL_FILE}, and {_WHOLE} cannot stand in for it; all "
+        f"{'mT5' if multilingual else 'T5'} checkpoints share one, so put that of "
+        f"{repositories[0]} there"
     )
 
 

@@ -18,7 +18,7 @@ from t5coref.core.segment import INSERTED, Pieces
 from t5coref.core.symbols import INTEGER_SYMBOLS
 
 SENTINELS = 100
-"""T5 reserves this many ids after its pieces for span corruption."""
+"""T5 reserves this many ids after its pieces for span corruption; mT5 has them among its pieces."""
 
 MODEL_FILE = "spiece.model"
 
@@ -31,11 +31,11 @@ _ATTACHED = frozenset((*".,?!;:)]}-", "'s", "'m", "'ve", "n't", "'ll"))
 
 
 class Tokenizer:
-    """A T5 SentencePiece vocabulary with a format's symbols added behind its sentinels.
+    """A T5 or mT5 SentencePiece vocabulary with a format's symbols added behind its sentinels.
 
     Args:
       model: path of a SentencePiece model, or its bytes.
-      symbols: added symbols; they take the ids from `size of the vocabulary + 100` on.
+      symbols: added symbols; they take the ids behind the last sentinel, `<extra_id_0>`.
       word_pieces: how a document's words become pieces: `strict_pieces` (no word is lost) or
         `reference_pieces` (exactly what the published checkpoints were trained with).
     """
@@ -62,7 +62,9 @@ class Tokenizer:
             raise ConfigError(
                 f"the SentencePiece model has pad, eos, unk = {ids}; expected T5's (0, 1, 2)"
             )
-        self._first_symbol = self._sp.vocab_size() + SENTINELS
+        pieces = self._sp.vocab_size()
+        whole = self._sp.id_to_piece(pieces - 1).lstrip("▁") == "<extra_id_0>"
+        self._first_symbol = pieces + (0 if whole else SENTINELS)
         self._symbol_ids = {s: self._first_symbol + i for i, s in enumerate(self.symbols)}
         self._encode = lru_cache(maxsize=1 << 16)(self._encode_uncached)
 
@@ -143,10 +145,9 @@ class Tokenizer:
 
     def piece(self, token: int) -> str:
         """The text of an id: a piece, a sentinel or an added symbol."""
-        pieces = self._sp.vocab_size()
-        if 0 <= token < pieces:
+        if 0 <= token < self._first_symbol - SENTINELS:
             return self._sp.id_to_piece(int(token))
-        if token < self._first_symbol:
+        if 0 <= token < self._first_symbol:
             return f"<extra_id_{self._first_symbol - 1 - token}>"
         if token < self.size:
             return self.symbols[token - self._first_symbol]

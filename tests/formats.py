@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from t5coref.core.document import Annotation, Document, crosses
-from t5coref.linearize import FORMATS, MENTION_GIVEN
+from t5coref.linearize import FORMATS, MENTION_GIVEN, PLAIN_TEXT
 from t5coref.linearize.partial import Partial
 
-OTHERS = ("relation-ids", "relation-text", *MENTION_GIVEN)
+OTHERS = ("relation-ids", "relation-text", *MENTION_GIVEN, *PLAIN_TEXT)
 NAMES = [n for n in sorted(FORMATS) if n not in OTHERS]
 """Those that find mentions and clusters; `test_relation_round_trips.py` and `test_iterative.py` are
 about the others.

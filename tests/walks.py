@@ -8,10 +8,10 @@ import numpy as np
 
 from t5coref.core import automaton
 from t5coref.core.automaton import DONE, Source
-from t5coref.linearize import FORMATS, MENTION_GIVEN, RELATIONS, get, symbols_of
+from t5coref.linearize import FORMATS, MENTION_GIVEN, PLAIN_TEXT, RELATIONS, get, symbols_of
 from t5coref.tokenizer import Tokenizer
 
-NAMES = sorted(FORMATS)
+NAMES = sorted(set(FORMATS) - set(PLAIN_TEXT))
 BRACKETS = [n for n in NAMES if n not in ("relation-ids", "relation-text", *MENTION_GIVEN)]
 PUBLISHED = [name for name in NAMES if name not in (*RELATIONS, *MENTION_GIVEN)]
 """Those that have a reference constraint beside the strict one."""

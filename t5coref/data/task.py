@@ -17,7 +17,7 @@ from t5coref.data.registration import RecipeTask, recipe_of, registered, registe
 from t5coref.data.settings import Settings, settings
 from t5coref.data.source import CorefSource
 from t5coref.data.vocabulary import CorefVocabulary
-from t5coref.linearize import Linearization
+from t5coref.linearize import PLAIN_TEXT, Linearization
 
 DOCUMENTS_PER_EPOCH = 2000
 """Of each set of a joint mixture, as published."""
@@ -66,7 +66,7 @@ def coref_task(
 
     Args:
       name: of the task.
-      linearization: a name of `t5coref.linearize.FORMATS`.
+      linearization: a name of `t5coref.linearize.FORMATS`; tasks of `PLAIN_TEXT` have no metric.
       corpus: the reader, a name of `t5coref.corpora.names()`.
       files: of each split, below the folder of data (`Settings.data`) unless absolute.
       options: of the linearization; where the corpus has no singletons, `min_mentions` is 2.
@@ -106,6 +106,9 @@ def coref_task(
     metric = corpus_metric(
         lambda: recipe.setup().linearization, remove_singletons=recipe.remove_singletons
     )
+    # SeqIO asks for all turns at once, each with the gold answers to those before: where turns
+    # depend on them, scores of that would not be the model's.
+    metrics = [] if linearization in PLAIN_TEXT else [metric]
     return registered(
         CorefTask,
         recipe,
@@ -113,7 +116,7 @@ def coref_task(
         output_features={key: feature(rank) for key, rank in ranks.items()},
         preprocessors=[seqio.CacheDatasetPlaceholder(), whole_inputs],
         metric_fns=None,
-        metric_objs=[metric],
+        metric_objs=metrics,
     )
 
 

@@ -27,6 +27,7 @@ from t5coref.linearize.integer_free import IntegerFree
 from t5coref.linearize.integer_free_end import IntegerFreeEnd
 from t5coref.linearize.iterative_ids import IterativeIds
 from t5coref.linearize.iterative_text import IterativeText
+from t5coref.linearize.link_append import LinkAppend
 from t5coref.linearize.partial import Partial, PartialUnmarked
 from t5coref.linearize.questions import Passages, Questions
 from t5coref.linearize.relation_copy import RelationCopy
@@ -46,6 +47,7 @@ FORMATS: dict[str, type[Any]] = {
         IntegerFreeEnd,
         IterativeIds,
         IterativeText,
+        LinkAppend,
         MarkedText,
         Partial,
         PartialUnmarked,
@@ -67,6 +69,9 @@ MENTION_GIVEN = tuple(
     name for name, format_ in FORMATS.items() if getattr(format_, "needs_mentions", False)
 )
 """Those that are told the mentions (`core.given_mentions`) and say which belong together."""
+
+PLAIN_TEXT = (LinkAppend.name,)
+"""Those whose answers are plain text, sentence by sentence: the vocabulary has to spell it."""
 
 
 def named(name: str) -> type[Any]:
@@ -104,6 +109,7 @@ def get(name: str, tokenizer: PieceEncoder, **options: Any) -> Linearization:
 __all__ = [
     "FORMATS",
     "MENTION_GIVEN",
+    "PLAIN_TEXT",
     "RELATIONS",
     "Actions",
     "Answer",

@@ -9,7 +9,7 @@ import pytest
 from t5coref import cli
 from t5coref.core.document import Annotation, Document, Relation
 from t5coref.corpora import jsonl
-from t5coref.linearize import FORMATS, RELATIONS
+from t5coref.linearize import FORMATS, PLAIN_TEXT, RELATIONS
 
 DOCUMENT = Document(
     doc_id="d",
@@ -42,7 +42,7 @@ def test_list_describes_every_format(capsys):
     assert all(text.endswith(".") and len(text) < 90 for text in described.values())
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - set(RELATIONS)))
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {*RELATIONS, *PLAIN_TEXT}))
 def test_one_turn_a_line(files, capsys, name):
     argv = (files / "a.jsonl", "--tokenizer", files, "--format", name)
     status, out, _ = run(capsys, *argv)

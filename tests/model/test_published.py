@@ -137,7 +137,7 @@ def test_each_loads_by_name_and_folder_and_decodes(
 
 
 def test_the_table_of_names_is_the_one_tested():
-    assert [row[0] for row in PUBLISHED] == list(CHECKPOINTS)
+    assert [row[0] for row in PUBLISHED] == [n for n in CHECKPOINTS if n.startswith("seq2seq")]
     for name, linearization, options, *_ in PUBLISHED:
         assert CHECKPOINTS[name].format == linearization
         assert dict(OPTIONS) | {"min_mentions": CHECKPOINTS[name].min_mentions} == options

@@ -97,7 +97,8 @@ def data(tmp_path_factory):
             name = documents[(fold + i) % 3].doc_id
             place(f"litbank/splits/{fold}/{split}.ids").write_text(f"{name}\n")
     text = ["the dog saw it and she saw him", "Anna gave Ben 's cat to her ."]
-    Tokenizer.train(text, 64).save(root)
+    marks = "coref: wb | _ ** ## -> ;; [0 ] None [+ E] ?"
+    Tokenizer.train([*text, marks], 80).save(root)
     return root
 
 
