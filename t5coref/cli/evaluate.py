@@ -8,6 +8,7 @@ import sys
 
 from t5coref import corpora
 from t5coref.cli import compile_cache
+from t5coref.cli.mentions import ToldScores
 from t5coref.cli.models import add_model_arguments, load_predictor
 from t5coref.cli.relations import (
     METRICS,
@@ -34,6 +35,8 @@ examples:
   t5coref evaluate --model runs/litbank/best --corpus litbank dev/*.conll
   t5coref evaluate --model runs/ontogum/best --corpus ontogum ontogum/dev --json
   t5coref evaluate --model runs/joint/best --corpus docred dev.json --train train_annotated.json
+  t5coref evaluate --model runs/ids/best --mentions gold --corpus litbank dev/*.conll
+  t5coref evaluate --model runs/ids/best --mentions runs/mentions/best --corpus litbank dev/*.conll
   t5coref evaluate --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --corpus ontonotes test/
 
 {compile_cache.HELP}"""
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     scorer, failures = Scorer(remove_singletons=not singletons), 0
     relations, speaks = relation_scorer(args), False
     predictor = load_predictor(args)
+    told = ToldScores(predictor)
     with DocumentProgress(len(documents), args.quiet) as progress:
         for gold, found in zip(documents, predictor.predict(documents), strict=True):
             assert gold.annotation is not None
@@ -77,16 +81,18 @@ def run(args: argparse.Namespace) -> int:
             scorer.add(gold.annotation.clusters, found.annotation.clusters)
             relations.add(gold, found.annotation)
             speaks |= has_relations(gold, found.annotation)
+            told.add(gold, found)
             failures += error_of(found) is not None
             progress.advanced([found])
     scores = scorer.compute()
     if args.json:
-        out = as_json(scores) | ({"relations": relation_json(relations)} if speaks else {})
+        out = as_json(scores) | told.to_json()
+        out |= {"relations": relation_json(relations)} if speaks else {}
         print(json.dumps(out, indent=2))
     else:
         print("\n".join(table(scores)))
         kept = "singletons kept" if singletons else "without singletons"
-        print(f"{counted(len(documents), 'document')}, {kept}")
+        print(f"{counted(len(documents), 'document')}, {kept}", *told.lines(), sep="\n")
         if speaks:
             print("", *relation_lines(relations), sep="\n")
     if failures:

@@ -55,6 +55,7 @@ CONSTRUCTORS = {
     "FeverVerification": "t5coref.downstream.fever_head",
     "DocREDRelations": "t5coref.downstream.docred_head",
     "SpanAnswers": "t5coref.downstream.span_head",
+    "MentionTagging": "t5coref.mentions",
     "Chunking": "t5coref.downstream.spans",
     "SpanHead": "t5coref.nn.downstream",
     "MultiSpanHead": "t5coref.nn.downstream",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from t5coref.cli.mentions import add_mentions_arguments, mention_source, told
 from t5coref.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--given-entities", action="store_true",
         help="keep the clusters of the documents and find their relations only; gold ones when "
         "evaluating")  # fmt: skip
+    add_mentions_arguments(add)
     add("--window", type=int, metavar="N",
         help="pieces of a window (default: the model's own); for a model with heads, which reads "
         "documents whole, those of the longest document (default: 4096)")  # fmt: skip
@@ -132,6 +135,11 @@ _OF_SEQUENCES = (
 )  # fmt: skip
 """Arguments that mean nothing to a model that writes no sequences."""
 
+_OF_SEARCHES = (
+    "carry", "beams", "length_penalty", "constraint", "free", "model_parallel", "target_ratio",
+)  # fmt: skip
+"""Arguments that mean nothing to a model whose outputs are answers to questions."""
+
 
 def load_predictor(args: argparse.Namespace) -> Extractor:
     """A predictor for the model or models that the arguments name.
@@ -141,8 +149,9 @@ def load_predictor(args: argparse.Namespace) -> Extractor:
     """
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}; expected at least 1")
+    mentions = mention_source(args)
     if args.relation_model is None:
-        return _one_predictor(args)
+        return told(mentions, _one_predictor(args))
     from t5coref.joint_ie import PipelinePredictor
 
     if args.given_entities:
@@ -151,22 +160,15 @@ def load_predictor(args: argparse.Namespace) -> Extractor:
             "given ones name the relation model with --model"
         )
     relations = _joint_predictor(args, args.relation_model, given_entities=True)
-    return PipelinePredictor(_one_predictor(args), relations)
+    return PipelinePredictor(told(mentions, _one_predictor(args)), relations)
 
 
 def _one_predictor(args: argparse.Namespace) -> Extractor:
     from t5coref.model import has_heads
-    from t5coref.predict import Predictor
+    from t5coref.predictors import asks_questions, predictor_of
 
     if has_heads(args.model) and args.linearization is None:
-        unset = argparse.ArgumentParser()
-        add_model_arguments(unset)
-        usual = vars(unset.parse_args(["--model", ""]))
-        if changed := [name for name in _OF_SEQUENCES if getattr(args, name) != usual[name]]:
-            option = "--" + changed[0].replace("_", "-")
-            raise ConfigError(
-                f"{args.model} is a model with heads, which writes no sequences; leave out {option}"
-            )
+        _refuse(args, _OF_SEQUENCES, "is a model with heads, which writes no sequences")
         return _joint_predictor(args, args.model, given_entities=args.given_entities or None)
     if args.given_entities:
         raise ConfigError(
@@ -175,13 +177,29 @@ def _one_predictor(args: argparse.Namespace) -> Extractor:
         )
     search = search_of(args)
     model = load_model(args)
-    return Predictor(
+    if asks_questions(model):
+        _refuse(args, _OF_SEARCHES, f"is of the format {model.format.name}, which needs no search")
+    return predictor_of(
         model,
         batch_size=args.batch_size,
         target_ratio=args.target_ratio,
         search=search,
         model_parallel=args.model_parallel,
     )
+
+
+def _refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Refuses arguments that mean nothing to the model.
+
+    Raises:
+      ConfigError: one is given.
+    """
+    unset = argparse.ArgumentParser()
+    add_model_arguments(unset)
+    usual = vars(unset.parse_args(["--model", ""]))
+    if changed := [name for name in names if getattr(args, name) != usual[name]]:
+        option = "--" + changed[0].replace("_", "-")
+        raise ConfigError(f"{args.model} {why}; leave out {option}")
 
 
 def _joint_predictor(

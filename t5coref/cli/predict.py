@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from t5coref import corpora
@@ -15,7 +15,9 @@ from t5coref.core.errors import ConfigError
 from t5coref.corpora.files import STDIN
 
 if TYPE_CHECKING:
+    from t5coref.core.document import Document
     from t5coref.jobs import Host
+    from t5coref.predict import Extractor
 
 HELP = "predict clusters and relations for raw text or any corpus format"
 
@@ -41,6 +43,7 @@ examples:
   t5coref predict --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --input DEV --output OUT
   t5coref predict --model runs/joint_m/best --input dev.json --format docred --output dev.jsonl
   t5coref predict --model runs/coref/best --relation-model runs/relations/best --input ...
+  t5coref predict --model runs/ids/best --mentions runs/mentions/best --input story.txt --output ...
   echo "Mara fed her dog. It was hungry." | t5coref predict --model M --input - --output -
 
 Raw text needs no preparation: it is split by spaCy's rules for --language, and the records carry
@@ -71,6 +74,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     add_model_arguments(parser)
+    add_job_arguments(parser)
+    parser.add_argument("--output-format", choices=sorted(OUTPUT_FORMATS), default="jsonl")
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares inputs and outputs, the progress, and how many machines share the work."""
     parser.add_argument("--input", required=True, nargs="+", metavar="FILE",
                         help="files, folders, or - for standard input; with --output-dir also "
                         "quoted patterns and URLs such as gs://BUCKET/*.jsonl")  # fmt: skip
@@ -85,7 +94,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--output-dir", metavar="DIR",
                         help="write a file for each input into this folder or URL, named like "
                         "it")  # fmt: skip
-    parser.add_argument("--output-format", choices=sorted(OUTPUT_FORMATS), default="jsonl")
     parser.add_argument("--overwrite", action="store_true",
                         help="replace a finished output, forget an unfinished one")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, only warnings")
@@ -108,10 +116,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the job; exit status 1 if some document failed."""
-    return _one_file(args) if args.output_dir is None else _folder(args)
+    return run_job(args, load_predictor)
 
 
-def _one_file(args: argparse.Namespace) -> int:
+def run_job(
+    args: argparse.Namespace,
+    load: Callable[[argparse.Namespace], Extractor],
+    documents: Sequence[Document] | None = None,
+) -> int:
+    """Runs the job that the arguments describe; exit status 1 if some document failed.
+
+    Args:
+      args: `add_job_arguments` declares them; `output_format` beside them.
+      load: makes the predictor of the arguments, once they are known to be right.
+      documents: those of the inputs that are wanted, in one file; None = all.
+    """
+    return _one_file(args, load, documents) if args.output_dir is None else _folder(args, load)
+
+
+def _one_file(
+    args: argparse.Namespace,
+    load: Callable[[argparse.Namespace], Extractor],
+    documents: Sequence[Document] | None,
+) -> int:
     from t5coref import jobs
     from t5coref.cli.progress import DocumentProgress
 
@@ -126,16 +153,18 @@ def _one_file(args: argparse.Namespace) -> int:
                 f"no input {path!r}; expected a file, a folder or - (patterns and URLs: with "
                 "--output-dir)"
             )
-    predictor = load_predictor(args)
+    predictor = load(args)
     options = {"language": args.language} if _all_text(args) else {}
     format_ = args.format or ("text" if args.input == [STDIN] else None)
     total = None
-    if STDIN not in args.input:
+    if documents is not None:
+        total = len(documents)
+    elif STDIN not in args.input:
         total = sum(1 for _ in jobs.read_inputs(args.input, format_, **options))
     with DocumentProgress(total, args.quiet) as progress:
         failures = jobs.run(
             predictor,
-            jobs.read_inputs(args.input, format_, **options),
+            jobs.read_inputs(args.input, format_, **options) if documents is None else documents,
             args.output,
             output_format=OUTPUT_FORMATS[args.output_format],
             settings={"inputs": [os.fspath(p) for p in args.input], **options},
@@ -145,7 +174,7 @@ def _one_file(args: argparse.Namespace) -> int:
     return _status(failures, "the output")
 
 
-def _folder(args: argparse.Namespace) -> int:
+def _folder(args: argparse.Namespace, load: Callable[[argparse.Namespace], Extractor]) -> int:
     from t5coref import jobs
     from t5coref.cli.shard_progress import ShardProgress
 
@@ -160,7 +189,7 @@ def _folder(args: argparse.Namespace) -> int:
     inputs = jobs.find_inputs(args.input, args.format, args.output_dir)  # before a long load
     if not host.index and not args.quiet:
         _advise(args, inputs)
-    predictor = load_predictor(args)
+    predictor = load(args)
     _check_alone(host)
     with ShardProgress(host, args.quiet) as progress:
         summary = jobs.run_shards(

@@ -18,7 +18,7 @@ SMOOTHING = 0.9  # share of the past in the loss and the speed that are shown
 CURVE = 40  # characters for an F1 of 100
 CONFIG_FILE = "config.gin"
 
-SCORES = {"conll": "CoNLL F1", "coref": "COREF F1", "re": "RE F1"}
+SCORES = {"conll": "CoNLL F1", "coref": "COREF F1", "re": "RE F1", "mention_f1": "mention F1"}
 """What the scores that decide are called on the screen."""
 
 

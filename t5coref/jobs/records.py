@@ -225,7 +225,8 @@ def _record(document: Document) -> Document:
 
 def _check_card(unfinished: Unfinished, card: Card) -> None:
     """Refuses records that were made in another way; else writes the card."""
-    if unfinished.records.exists() and unfinished.card.exists():
+    begun = unfinished.records.exists() and unfinished.records.stat().st_size > 0
+    if begun and unfinished.card.exists():
         stored = json.loads(unfinished.card.read_text("utf-8"))
         if found := difference(stored, json.loads(json.dumps(card))):
             raise MismatchError(

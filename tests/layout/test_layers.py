@@ -31,13 +31,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": {"checkpoints", "core", "linearize", "model", "nn", "published", "tokenizer"},
     "rounds": {"core", "nn"},
     "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model", "rounds"},
+    "questions": {"core", "linearize", "model", "nn", "predict", "rounds"},
+    "predictors": {"linearize", "model", "predict", "questions"},
     "jobs": {"core", "corpora", "predict"},
     "data": {
         "_version", "core", "corpora", "downstream", "joint_ie", "linearize", "mrp", "tokenizer",
     },
     "train": {
         "adapters", "core", "corpora", "demo", "linearize", "tokenizer", "nn", "decode", "model",
-        "predict",
+        "predict", "predictors",
     },
     "joint_ie": {
         "checkpoints", "core", "headed", "linearize", "model", "nn", "predict", "rounds",
@@ -45,6 +47,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "downstream": {
         "checkpoints", "core", "corpora", "decode", "headed", "joint_ie", "model", "nn", "predict",
+        "tokenizer", "train",
+    },
+    "mentions": {
+        "core", "corpora", "downstream", "joint_ie", "linearize", "nn", "predict", "rounds",
         "tokenizer", "train",
     },
     "mrp": {

@@ -15,6 +15,7 @@ from t5coref.nn.downstream.docred import BilinearRelations
 from t5coref.nn.downstream.head import ExampleLoss, Features, Head
 from t5coref.nn.downstream.kgat import KernelGraphAttention
 from t5coref.nn.downstream.spans import MultiSpanHead, SpanHead
+from t5coref.nn.downstream.tagging import TaggingHead
 
 __all__ = [
     "BilinearRelations",
@@ -25,4 +26,5 @@ __all__ = [
     "KernelGraphAttention",
     "MultiSpanHead",
     "SpanHead",
+    "TaggingHead",
 ]
