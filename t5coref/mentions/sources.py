@@ -211,26 +211,26 @@ class ToldPredictor:
 
     Args:
       mentions: says which.
-      clusters: finds the clusters; it never sees a gold one.
+      predictor: finds the clusters; it never sees a gold one.
     """
 
-    def __init__(self, mentions: MentionSource, clusters: Extractor):
-        self.mentions, self._clusters = mentions, clusters
-        self.round_size = clusters.round_size
+    def __init__(self, mentions: MentionSource, predictor: Extractor):
+        self.mentions, self.predictor = mentions, predictor
+        self.round_size = predictor.round_size
 
     @property
     def memory(self) -> Any:
         """That of the predictor."""
-        return self._clusters.memory
+        return self.predictor.memory
 
     @memory.setter
     def memory(self, learned: Any) -> None:
-        self._clusters.memory = learned
+        self.predictor.memory = learned
 
     @property
     def identity(self) -> dict[str, Any]:
         """What predictions depend on, as JSON."""
-        return {**self._clusters.identity, MENTIONS: self.mentions.identity}
+        return {**self.predictor.identity, MENTIONS: self.mentions.identity}
 
     def predict(self, documents: Iterable[Document]) -> Iterator[Document]:
         """Yields each document with its predicted annotation, in order; see `Predictor.predict`.
@@ -239,7 +239,7 @@ class ToldPredictor:
         """
         for taken in rounds(documents, self.round_size):
             ready = list(self.mentions(taken))
-            found = self._clusters.predict([d for d in ready if error_of(d) is None])
+            found = self.predictor.predict([d for d in ready if error_of(d) is None])
             for document in ready:
                 yield next(found) if error_of(document) is None else document
 
