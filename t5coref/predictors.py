@@ -14,7 +14,8 @@ from t5coref.questions import QuestionPredictor
 
 def asks_questions(model: Model) -> bool:
     """Whether the model's format consists of questions, which are answered without a search."""
-    return issubclass(linearize.named(model.format.name), Questions)
+    format_ = linearize.named(model.format.name)
+    return issubclass(format_, Questions) and not format_.in_words
 
 
 def predictor_of(

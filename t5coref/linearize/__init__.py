@@ -29,6 +29,7 @@ from t5coref.linearize.iterative_ids import IterativeIds
 from t5coref.linearize.iterative_text import IterativeText
 from t5coref.linearize.link_append import LinkAppend
 from t5coref.linearize.partial import Partial, PartialUnmarked
+from t5coref.linearize.question_texts import TextPassages
 from t5coref.linearize.questions import Passages, Questions
 from t5coref.linearize.relation_copy import RelationCopy
 from t5coref.linearize.relation_ids import RelationIds
@@ -58,6 +59,7 @@ FORMATS: dict[str, type[Any]] = {
         RelationIntegerFree,
         RelationText,
         Tagging,
+        TextPassages,
     )
 }
 """Every format by its name; a new one is one file and one entry here."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -111,6 +111,8 @@ class Questions(MentionGiven):
 
     name = "qa"
     symbols = ("<speaker>", "</speaker>", CLOSING, *TASK_SYMBOLS, *ANSWER_SYMBOLS, QUERY, *OPENINGS)
+    in_words: ClassVar[bool] = False
+    """Whether answers are texts, which a search has to find."""
 
     def __init__(
         self,
@@ -154,6 +156,7 @@ class Questions(MentionGiven):
         self.task_ids = [symbol(name) for name in TASK_SYMBOLS]
         self.answer_ids = [symbol(name) for name in ANSWER_SYMBOLS]
         self.query = symbol(QUERY)
+        self.place_of = {token: place for place, token in enumerate(self.answers)}
         ids = (end, *self.task_ids, *self.answer_ids, *self.openings)
         first = 1 + len(self.task_ids)
         handles = range(first + len(self.answer_ids), len(ids))
@@ -228,28 +231,32 @@ class Questions(MentionGiven):
         """One turn a window; mentions are joined as the answers vote (`core.links.voted`)."""
         spans, windows = self.ask(doc)
         answers = (yield [w.turn for w in windows]) if windows else []
-        found: list[dict[int, int]] = [{} for _ in TASKS]
+        links: list[dict[int, int]] = [{}, {}]
+        kinds: dict[int, int] = {}
         for window, answer in zip(windows, answers, strict=True):
-            for task, handle, token in self.read(answer.actions):
-                if max(handle, self.number_of.get(token, 0)) < len(window.mentions):
-                    said = self.number_of.get(token)
-                    value = token if said is None else window.mentions[said]
-                    if (said is None) == (task == SINGLETON):
-                        found[task][window.mentions[handle]] = value
-        forward = {j: i for j, i in found[FORWARD].items() if i < j}
-        backward = {i: j for i, j in found[BACKWARD].items() if i < j}
-        null = {m for m, token in found[SINGLETON].items() if token == self.answer_ids[NULL]}
-        alone = {m for m, token in found[SINGLETON].items() if token == self.answer_ids[YES]}
-        links = voted(forward, backward, alone | null)
-        return linked(spans, links, min_mentions=self.min_mentions, no_mentions=null)
+            mentions = window.mentions
+            for task, handle, said in self.read(window.turn, answer.actions):
+                if handle < len(mentions) and task == SINGLETON:
+                    kinds[mentions[handle]] = said - len(self.openings)
+                elif max(handle, said) < len(mentions):
+                    links[task][mentions[handle]] = mentions[said]
+        forward = {j: i for j, i in links[FORWARD].items() if i < j}
+        backward = {i: j for i, j in links[BACKWARD].items() if i < j}
+        null = {m for m, kind in kinds.items() if kind == NULL}
+        alone = {m for m, kind in kinds.items() if kind == YES}
+        found = voted(forward, backward, alone | null)
+        return linked(spans, found, min_mentions=self.min_mentions, no_mentions=null)
 
-    def read(self, actions: Actions) -> list[tuple[int, int, int]]:
-        """Task, handle and the token that answered, of each question; any sequence can be read."""
+    def read(self, turn: QuestionTurn, actions: Actions) -> list[tuple[int, int, int]]:
+        """Task, handle and the place among `answers` of each answer; any sequence can be read."""
+        del turn
         tokens, out, at = actions.tolist(), [], 0
         while at + BLOCK <= len(tokens):
             task, handle, answer = tokens[at : at + BLOCK]
             if task in self.task_ids and handle in self.number_of:
-                out.append((self.task_ids.index(task), self.number_of[handle], answer))
+                if answer in self.place_of:
+                    place = self.place_of[answer]
+                    out.append((self.task_ids.index(task), self.number_of[handle], place))
                 at += BLOCK
             else:
                 at += 1
@@ -258,9 +265,7 @@ class Questions(MentionGiven):
     def oracle(self, turn: Turn, gold: Annotation) -> Actions:
         """The questions of a turn with the gold answers; with `none_share`, some are left out."""
         assert isinstance(turn, QuestionTurn)
-        clusters = self.clusters_of(turn, gold)
-        found = [self._answer(t, h, clusters, gold) for t, h in turn.asked.tolist()]
-        answers = np.asarray(found, np.int32)
+        answers = np.asarray(self.answers, np.int32)[self.gold_answers(turn, turn, gold)]
         blocks = np.column_stack([self.prompts(turn), answers])
         if self.none_share is not None:
             blocks = blocks[self._sampled(turn, answers == self.answer_ids[NONE])]
@@ -317,23 +322,27 @@ class Questions(MentionGiven):
         if asked:
             yield _with_questions(turn, asked)
 
+    def gold_answers(self, turn: QuestionTurn, marked: Turn, gold: Annotation) -> list[int]:
+        """The places of the gold answers among `answers`; `marked` is the turn's window."""
+        clusters = self.clusters_of(marked, gold)
+        return [self._answer(t, h, clusters, gold) for t, h in turn.asked.tolist()]
+
     def _answer(
         self, task: int, handle: int, clusters: Sequence[int | None], gold: Annotation
     ) -> int:
-        mine = clusters[handle]
+        mine, others = clusters[handle], len(self.openings)
         if task == SINGLETON:
             if mine is None:
-                return self.answer_ids[YES if self.min_mentions > 1 else NULL]
-            return self.answer_ids[YES if len(gold.clusters[mine]) == 1 else NO]
+                return others + (YES if self.min_mentions > 1 else NULL)
+            return others + (YES if len(gold.clusters[mine]) == 1 else NO)
         step = -1 if task == FORWARD else 1
         if mine is not None:
-            others = range(handle + step, handle + step * (self.candidates + 1), step)
-            for other in others:
+            for other in range(handle + step, handle + step * (self.candidates + 1), step):
                 if not 0 <= other < len(clusters):
                     break
                 if clusters[other] == mine:
-                    return self.openings[other]
-        return self.answer_ids[NONE]
+                    return other
+        return others + NONE
 
 
 class Passages(Questions):

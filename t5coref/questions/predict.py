@@ -110,7 +110,7 @@ class QuestionPredictor(RoundPredictor[Model]):
                 f"batch_size {batch_size}, round_size {round_size}; expected at least 1 each"
             )
         linearization = model.format.make(model.tokenizer)
-        if not isinstance(linearization, Questions):
+        if not isinstance(linearization, Questions) or linearization.in_words:
             raise MismatchError(
                 f"the model's format {model.format.name!r} asks no questions; expected qa or "
                 "qa-passage; use t5coref.predictors.predictor_of for models of any format"

@@ -9,7 +9,7 @@ import pytest
 from t5coref import cli
 from t5coref.core.document import Annotation, Document, Relation
 from t5coref.corpora import jsonl
-from t5coref.linearize import FORMATS, PLAIN_TEXT, RELATIONS
+from t5coref.linearize import FORMATS, MENTION_GIVEN, PLAIN_TEXT, RELATIONS
 
 DOCUMENT = Document(
     doc_id="d",
@@ -42,7 +42,20 @@ def test_list_describes_every_format(capsys):
     assert all(text.endswith(".") and len(text) < 90 for text in described.values())
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {*RELATIONS, *PLAIN_TEXT}))
+@pytest.mark.parametrize("name", MENTION_GIVEN)
+def test_mentions_that_are_given_are_marked(files, capsys, name):
+    argv = (files / "a.jsonl", "--tokenizer", files, "--format", name)
+    status, out, _ = run(capsys, *argv)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [row["turn"] for row in rows] == list(range(len(rows)))
+    for row in rows:
+        assert [p for p in row["source"] if p.startswith("<m")] == ["<m0>", "<m1>", "<m2>", "<m3>"]
+        assert row["source"].count("</m>") == 4
+        assert row["actions"][-1] == "</s>"
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {*RELATIONS, *PLAIN_TEXT, *MENTION_GIVEN}))
 def test_one_turn_a_line(files, capsys, name):
     argv = (files / "a.jsonl", "--tokenizer", files, "--format", name)
     status, out, _ = run(capsys, *argv)

@@ -14,6 +14,7 @@ from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.given_mentions import PREDICTED, with_mentions
 from t5coref.linearize import Answer, drive, examples, round_trip
+from t5coref.linearize.question_texts import TextPassages
 from t5coref.linearize.questions import (
     BLOCK,
     FORWARD,
@@ -128,10 +129,10 @@ def test_questions_are_asked_once_and_gold_answers_are_legal(with_symbols, made,
     for window_ in asked.windows:
         actions = lin.oracle(window_.turn, doc.annotation)
         legal = lin.legal(window_.turn)
-        read = lin.read(actions)
+        read = lin.read(window_.turn, actions)
         assert [(t, h) for t, h, _ in read] == list(map(tuple, window_.turn.asked.tolist()))
         for row, (task, handle, answer) in zip(legal, read, strict=True):
-            assert row[lin.answers.index(answer)]
+            assert row[answer]
             others = np.flatnonzero(row[: len(lin.openings)])
             if task == SINGLETON:
                 assert len(others) == 0
@@ -163,6 +164,54 @@ def test_two_mentions_of_a_window_are_asked_about_in_both_directions(with_symbol
                     for other in np.flatnonzero(row[: len(lin.openings)]).tolist():
                         seen.add(tuple(sorted((w.mentions[handle], w.mentions[other]))))
         assert seen == together
+
+
+def test_answers_in_words(with_symbols):
+    lin = TextPassages(with_symbols)
+    made = examples(lin, STORY)
+    said = [text(lin, e.actions) for e in made]
+    refers = text(lin, lin.refers)
+
+    def pieces(words):
+        return text(lin, lin.tokenizer.encode(words))
+
+    assert said[0] == f"{pieces('Anna')} {refers} <none> </s>"
+    assert said[2] == f"{pieces('her')} {refers} {pieces('Anna')} </s>"
+    assert said[5] == f"{pieces('Anna')} {refers} {pieces('her')} </s>"
+    assert said[10] == f"{pieces('Anna')} <no> </s>"
+    assert said[14] == f"{pieces('Ben')} <yes> </s>"
+    source = f"<fwd> {pieces('Anna saw')} <q> {pieces('her')} </m> {pieces('cat')}"
+    assert text(lin, made[2].turn.source).startswith(source)
+    assert round_trip(lin, STORY) == STORY.annotation
+
+
+def test_a_text_of_several_mentions_is_the_nearest_one(with_symbols):
+    words = ("it", "saw", "it", "saw", "Ben", "saw", "it", ".")
+    doc = Document(
+        doc_id="d",
+        words=words,
+        sentences=((0, 8),),
+        annotation=Annotation((((0, 1), (6, 7)), ((2, 3),), ((4, 5),))),
+    )
+    lin = TextPassages(with_symbols, tasks=("forward",))
+    assert round_trip(lin, doc).clusters == (((0, 1),), ((2, 3), (6, 7)), ((4, 5),))
+    rng = np.random.default_rng(0)
+    ids = np.asarray([*lin.rules.inventory.ids[1:], *lin.tokenizer.encode("it saw Ben")])
+    for _ in range(30):
+        found = drive(
+            lin, doc, lambda turns: [Answer(rng.choice(ids, rng.integers(0, 9))) for _ in turns]
+        )
+        assert sum(map(len, found.clusters)) == 4
+
+
+@settings(max_examples=15)
+@given(doc=documents(words=UNLIKE, unique=True), window=st.integers(40, 300))
+def test_answers_in_words_give_gold_clusters(with_symbols, doc, window):
+    """Where no two mentions are of the same text."""
+    lin = TextPassages(with_symbols, window=window)
+    found = round_trip(lin, doc)
+    asked = lin.ask(doc)
+    assert set(found.clusters) == set(in_reach(doc, asked, lin.candidates).clusters)
 
 
 def in_reach(doc, asked, candidates):
