@@ -17,6 +17,8 @@ import numpy as np
 
 from t5coref.core.align import edit_alignment
 from t5coref.core.rules import PIECE
+from t5coref.core.transcript import Transcript
+from t5coref.linearize import transcribe
 from t5coref.linearize.base import Answer, Turn
 from t5coref.linearize.iterative import Iterative, Slot
 from t5coref.linearize.reading import tokens
@@ -50,3 +52,32 @@ class MarkedText(Iterative):
         for (token, log_prob), spot in zip(said, spots, strict=True):
             if token in self.answers and spot in slot:
                 yield Slot(slot.pop(spot), token, log_prob)
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`."""
+        output: list[int] = []
+        said: list[tuple[int, int, int]] = []
+        open_: list[int] = []
+        stray, ended = 0, False
+        for token in answer.actions.tolist():
+            if ended := token == self.tokenizer.eos_id:
+                break
+            if token in self.number_of:
+                open_.append(len(output))
+            elif token in self.answers and open_:
+                said.append((open_.pop(), len(output), token))
+            elif token in self.answers or token == self.close:
+                stray += 1
+            else:
+                output.append(token)
+        source = self.without_marks(turn)[0].source[:-1]
+        texts = [transcribe.text(self.tokenizer, pieces) for pieces in (source, output)]
+        return self.laid_out(
+            turn,
+            np.asarray(output, np.int32),
+            self.pairs(said),
+            stray=stray,
+            unclosed=len(open_),
+            ended=ended,
+            texts=tuple(texts),
+        )

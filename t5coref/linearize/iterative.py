@@ -24,6 +24,7 @@ from t5coref.core.document import Annotation, Confidence
 from t5coref.core.errors import ConfigError
 from t5coref.core.rules import DONE, NEW, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
+from t5coref.core.transcript import Pair, Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.marked import CLOSING, LIMIT, OPENINGS, MentionGiven
 from t5coref.linearize.mentions import Mention, numbered
@@ -216,6 +217,32 @@ class Iterative(MentionGiven, Windowed):
                 number = self._numbered(token, entities)
                 entities = max(entities, number + 1)
                 yield Found(*spans[slot], number, Confidence(1.0, math.exp(log_prob)))
+
+    def pairs(self, said: Iterable[tuple[int, int, int]]) -> Iterator[Pair]:
+        """What a transcript has of (start, end, symbol), which come in the order of an output."""
+        entities = 0
+        for start, end, token in said:
+            if token == self.null:
+                yield Pair(start, end, None, legal=True)
+                continue
+            number = self._numbered(token, entities)
+            known = entities + self.literal if token in self.cluster_number else self.max_clusters
+            yield Pair(start, end, number, legal=number < known)
+            entities = max(entities, number + 1)
+
+    def laid_out(
+        self, turn: Turn, output: np.ndarray, pairs: Iterable[Pair], **facts: Any
+    ) -> Transcript:
+        """A transcript of the window."""
+        without, marked = self.without_marks(turn)
+        return Transcript(
+            source=without.source[:-1],
+            word=without.word[:-1],
+            output=output,
+            pairs=tuple(pairs),
+            given=tuple(span for span, _ in marked),
+            **facts,
+        )
 
     def _held(self, turn: Turn, gold: Annotation) -> list[tuple[Mention, int]]:
         cluster = self.clusters_of(turn, gold)

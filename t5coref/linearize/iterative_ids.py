@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Answer, Turn
 from t5coref.linearize.iterative import Iterative, Slot
 from t5coref.linearize.reading import tokens
@@ -32,3 +33,13 @@ class IterativeIds(Iterative):
             if token in self.answers:
                 yield Slot(slot, token, log_prob)
                 slot += 1
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`; the text is that of the source."""
+        without, marked = self.without_marks(turn)
+        said = list(self.slots(turn, answer))
+        written = answer.actions.tolist()
+        ended = self.tokenizer.eos_id in written
+        count = written.index(self.tokenizer.eos_id) if ended else len(written)
+        pairs = self.pairs((*marked[s.slot][0], s.token) for s in said)
+        return self.laid_out(turn, without.source[:-1], pairs, stray=count - len(said), ended=ended)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.iterative import COPY, Iterative, Slot
 from t5coref.linearize.reading import tokens
@@ -52,3 +53,32 @@ class IterativeText(Iterative):
                 if token in self.answers:
                     yield Slot(slot, token, log_prob)
                 slot += 1
+
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """See `Windowed.transcript`; a symbol instead of a piece is stray."""
+        without, _ = self.without_marks(turn)
+        places: list[int] = []
+        said: list[tuple[int, int, int]] = []
+        open_: list[int | None] = []
+        at = stray = 0
+        ended = False
+        for piece, token in zip(turn.source.tolist(), answer.actions.tolist(), strict=False):
+            is_copy = token == self.copy_id
+            ended = token == self.tokenizer.eos_id or (is_copy and piece == self.tokenizer.eos_id)
+            if ended:
+                break
+            if piece in self.number_of:
+                open_.append(len(places) if is_copy else None)
+            elif piece == self.close:
+                start = open_.pop()
+                if token in self.answers and start is not None:
+                    said.append((start, len(places), token))
+                    continue
+            else:
+                places += [at] if is_copy else []
+                at += 1
+            stray += not is_copy
+        found = np.asarray(places, np.int32)
+        return self.laid_out(
+            turn, without.source[found], self.pairs(said), places=found, stray=stray, ended=ended
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -17,10 +18,13 @@ from t5coref.core.automaton import DONE, Source
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.given_mentions import GIVEN, PREDICTED, with_mentions
+from t5coref.core.ledger import LedgerScorer
+from t5coref.core.transcript import Account, account
 from t5coref.decode import draft
 from t5coref.decode.constraint import Tables
 from t5coref.linearize import FORMATS, Answer, examples, replay, round_trip
 from t5coref.linearize.iterative import Iterative
+from t5coref.tokenizer import Tokenizer
 from t5coref.train.batches import collator
 
 make = functools.cache(walks.make)
@@ -275,3 +279,109 @@ def test_a_document_without_mentions_or_text(tokenizer, name):
         next(lin.turns(document("the dog")))
     with pytest.raises(ConfigError, match="expected 1 to 500"):
         walks.make(tokenizer, name, max_clusters=501)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=25, deadline=None)
+@given(doc=documents(), nulls=st.booleans(), window=st.integers(20, 60))
+def test_the_ledger_of_gold_is_clean_and_its_three_scores_are_one(
+    tokenizer, name, doc, nulls, window
+):
+    lin = make(tokenizer, name, nulls=nulls, window=window, max_clusters=6, max_depth=4)
+    scorer, total = LedgerScorer(), Account()
+    placed = []
+    for example in examples(lin, doc):
+        made, found = account(lin.transcript(example.turn, Answer(example.actions)))
+        assert made == Account(source=made.source, mentions=made.answered, answered=made.answered)
+        total += made
+        placed.append(sorted(found))
+        reading = lin.read(example.turn, Answer(example.actions))
+        assert len(found) == sum(map(len, reading.clusters))
+    back = round_trip(lin, doc)
+    scorer.add(doc.annotation.clusters, back.clusters, back.clusters, total)
+    scores = scorer.compute().scores
+    assert scores["conll"] == scores["conll_sa"] == scores["conll_passed"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(NAMES))
+def test_any_sequence_has_a_ledger(tokenizer, seed, name):
+    lin, rng = make(tokenizer, name, nulls=True), np.random.default_rng(seed)
+    doc = document("the dog saw it", [[(0, 2), (3, 4)], [(0, 4)]])
+    (turn,) = lin.split(doc)
+    gold = lin.oracle(turn, doc.annotation)
+    alphabet = [*turn.source.tolist(), *lin.answers, *gold.tolist()]
+    actions = gold.copy()
+    for _ in range(rng.integers(1, 4)):
+        at = int(rng.integers(0, len(actions)))
+        changed = [[], [rng.choice(alphabet)], [rng.choice(alphabet), actions[at]]]
+        actions = np.asarray([*actions[:at], *changed[rng.integers(0, 3)], *actions[at + 1 :]])
+    made, placed = account(lin.transcript(turn, Answer(actions.astype(np.int32))))
+    assert made.mentions == 3
+    assert made.passed == (not (made.extra_marks or made.missing_marks or made.outside_ids))
+    assert made.answered + made.missing_marks >= 3 - made.outside_ids
+    assert len(placed) <= 3
+
+
+def test_what_a_ledger_counts(tokenizer):
+    """Each change of a gold output where it belongs."""
+    doc = document("the dog saw it", [[(0, 2), (3, 4)]])
+
+    def changed(name, edit, **options):
+        lin = make(tokenizer, name, **options)
+        (turn,) = lin.split(doc)
+        actions = edit(lin, lin.oracle(turn, doc.annotation).tolist())
+        return account(lin.transcript(turn, Answer(np.asarray(actions, np.int32))))[0]
+
+    # A symbol too few, one too many, one that nothing has begun.
+    made = changed("iterative-ids", lambda lin, a: [a[0], a[-1]])
+    assert (made.missing_marks, made.answered, made.passed, made.exact) == (1, 1, False, True)
+    made = changed("iterative-ids", lambda lin, a: [*a[:-1], a[0], a[-1]])
+    assert (made.extra_marks, made.answered, made.passed) == (1, 2, False)
+    made = changed("iterative-ids", lambda lin, a: [a[0], lin.clusters[3], a[-1]])
+    assert (made.outside_ids, made.passed) == (1, False)
+    made = changed("iterative-ids", lambda lin, a: a[:-1])
+    assert (made.unended, made.passed) == (1, True)
+    # A symbol in the place of a piece, a copy in that of a symbol.
+    made = changed("iterative-text", lambda lin, a: [*a[:2], lin.new, *a[3:]])
+    assert (made.deleted, made.extra_marks, made.exact) == (1, 1, False)
+    close = lambda lin, a: a.index(lin.new)  # noqa: E731
+    made = changed("iterative-text", lambda lin, a: [lin.copy_id if t == lin.new else t for t in a])
+    assert (made.missing_marks, made.outside_ids, made.exact) == (1, 1, True)
+    assert changed("iterative-text", lambda lin, a: a[: close(lin, a)]).unended == 1
+    # Text that is not there; the mention's own text is spoilt.
+    made = changed("document", lambda lin, a: [*a[:-1], a[1], a[-1]])
+    assert (made.inserted, made.tail, made.passed) == (1, 1, True)
+    made = changed("document", lambda lin, a: [a[0], *a[2:]])
+    assert (made.deleted, made.passed) == (1, False)
+    made = changed("document", lambda lin, a: [t for t in a if t not in lin.number_of])
+    assert (made.missing_marks, made.extra_marks, made.exact) == (2, 2, True)
+
+
+CORPORA = {
+    "litbank": "litbank/conll/*.conll",
+    "gum": "gum/*/*.conllu",
+    "ontogum": "ontogum/*/*.conllu",
+}
+
+
+@pytest.mark.parametrize("limit", [2, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_corpora_come_back(shared, corpus, limit):
+    """Whole documents do, and of long ones every mention in a part of its cluster."""
+    from t5coref import corpora
+
+    files = sorted((shared / "data").glob(CORPORA[corpus]))[:limit]
+    if not files:
+        pytest.skip(f"no {CORPORA[corpus]} in {shared / 'data'}")
+    name = "iterative-ids"
+    pieces = Tokenizer(shared / "data/t5/spiece.model", FORMATS[name].symbols)
+    whole, cut = FORMATS[name](pieces, window=20000), FORMATS[name](pieces, window=600)
+    for doc in itertools.chain.from_iterable(corpora.read(f, corpus) for f in files):
+        wanted = clusters(first_clusters(doc))
+        assert spans(round_trip(whole, doc)) == wanted
+        home = {span: i for i, cluster in enumerate(wanted) for span in cluster}
+        back = round_trip(cut, doc)
+        for cluster in back.clusters:
+            assert len({home[span] for span in cluster}) == 1
+        assert {(s, e) for s, e, _ in back.mentions()} == marked_spans(cut, doc)

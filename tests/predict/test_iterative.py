@@ -1,0 +1,56 @@
+"""Formats that are told the mentions: whatever a model's weights, each mention gets one symbol."""
+
+from __future__ import annotations
+
+import pytest
+
+from t5coref.core.document import Annotation
+from t5coref.core.given_mentions import PREDICTED, with_mentions
+from t5coref.linearize import symbols_of
+from t5coref.model import Format, from_scratch
+from t5coref.predict import Predictor, error_of
+from t5coref.tokenizer import Tokenizer
+
+OPTIONS = {"window": 40, "max_clusters": 12, "max_depth": 4, "carry": True, "nulls": True}
+
+
+def proposed(document):
+    """Every third word, and longer mentions around some of them."""
+    spans = {(i, i + 1) for i in range(0, len(document.words), 3)}
+    spans |= {(i, i + 2) for i in range(0, len(document.words) - 1, 6)}
+    return with_mentions(document, spans, PREDICTED)
+
+
+@pytest.mark.parametrize("name", ["iterative-ids", "iterative-text"])
+def test_a_random_model_answers_every_mention_of_every_window(model, stories, name):
+    format_ = Format(name, OPTIONS)
+    tokenizer = Tokenizer(model.tokenizer.model, symbols_of(name, OPTIONS))
+    predictor = Predictor(from_scratch(model.config, tokenizer, format=format_, seed=3))
+    lin = predictor.linearization
+    documents = [d for d in stories if len(d.words) in (0, 7, 49, 60)]
+    answered, carried = [], 0
+    of_slots = lin.slots
+
+    def slots(turn, answer):
+        nonlocal carried
+        said = list(of_slots(turn, answer))
+        marks = int((turn.source == lin.close).sum())
+        assert [s.slot for s in said] == list(range(marks))
+        assert len(answer.actions) == (len(turn.source) if lin.rules.recites else marks + 1)
+        assert answer.actions[: len(turn.forced)].tolist() == turn.forced.tolist()
+        assert not answer.log_probs[: len(turn.forced)].any()
+        carried += len(turn.forced)
+        answered.append(marks)
+        return iter(said)
+
+    lin.slots = slots
+    unknown = documents[1]
+    found = list(predictor.predict([*map(proposed, documents), unknown]))
+    assert [error_of(d) is None for d in found] == [True] * len(documents) + [False]
+    assert "gives no mentions" in error_of(found[-1])
+    assert found[-1].annotation == Annotation()
+    assert sum(answered) > 60
+    assert carried > 20
+    for document in found[:-1]:
+        known = {tuple(span) for span in document.extra["mentions"]["spans"]}
+        assert {(s, e) for s, e, _ in document.annotation.mentions()} <= known
