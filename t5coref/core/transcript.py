@@ -253,6 +253,8 @@ def _place(pair: Pair, places: np.ndarray, same: np.ndarray) -> Span | None:
 
 def _tail(t: Transcript, places: np.ndarray) -> int:
     """How many pieces of output follow the one that stands for the last piece of the source."""
+    if t.required is not None:  # an excerpt has no end of its own
+        return 0
     if not len(t.source):
         return len(t.output)
     last = np.flatnonzero(places == len(t.source) - 1)
