@@ -22,15 +22,18 @@ from typing import Any
 
 import numpy as np
 
+from t5coref.core.align import UNALIGNED
 from t5coref.core.document import Annotation, Document, Span
 from t5coref.core.errors import ConfigError
 from t5coref.core.rules import DONE, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
+from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
 from t5coref.linearize.link_append_actions import (
     NOTHING,
     Clusters,
     Places,
+    Quote,
     StrictPlaces,
     cells,
     read,
@@ -61,7 +64,7 @@ class SentenceTurn(Turn):
 
 
 class LinkAppend:
-    """Links between the mentions of a sentence and what was found before it; answers are text.
+    """Links of the mentions of each sentence to what was found before; answers are plain text.
 
     Args:
       tokenizer: any T5's or mT5's; the format has no symbols of its own.
@@ -216,6 +219,32 @@ class LinkAppend:
         del turn
         return actions
 
+    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
+        """What is quoted, cell by cell: it has no marks, and has to stand in the input.
+
+        An action that is none is stray; the number of no cluster is outside.
+        """
+        assert isinstance(turn, SentenceTurn)
+        view = turn.view
+        actions = list(read(cells(self.tokenizer, answer)))
+        done = [action for action in actions if action is not None]
+        quotes = [q for a in done for q in (a.mention, a.to) if isinstance(q, Quote)]
+        output = [cell for quote in quotes for cell in (*quote.text, *quote.context)]
+        number = {cell: i for i, cell in enumerate(dict.fromkeys([*view.cells, *output]))}
+        known = set(turn.known.values())
+        return Transcript(
+            source=np.asarray([number[cell] for cell in view.cells], np.int32),
+            word=np.repeat([t.word for t in view.tokens], [len(t.cells) for t in view.tokens]),
+            output=np.asarray([number[cell] for cell in output], np.int32),
+            pairs=(),
+            stray=len(actions) - len(done),
+            outside=sum(isinstance(a.to, int) and a.to not in known for a in done),
+            ended=self.tokenizer.eos_id in answer.actions,
+            required=np.zeros(len(view.cells), bool),
+            places=np.asarray([at for q in quotes for at in _standing(view, q)], np.int32),
+            marked=False,
+        )
+
     def _joined(self, actions: Sequence[Sequence[int]]) -> list[int]:
         if not actions:
             return list(self.tokenizer.encode(NOTHING))
@@ -232,3 +261,13 @@ class LinkAppend:
 
     def _ids(self, mark: str) -> tuple[int, ...]:
         return self.spelling.token(mark).ids
+
+
+def _standing(view: View, quote: Quote) -> list[int]:
+    """The cells of the input that a quote stands for, text and context; UNALIGNED if none."""
+    size = len(quote.text) + len(quote.context)
+    found = view.find(quote.text, quote.context)
+    if not found:
+        return [UNALIGNED] * size
+    start = view.cell_spans[view.place[found[-1][0]]][0]
+    return [min(at, len(view.cells) - 1) for at in range(start, start + size)]

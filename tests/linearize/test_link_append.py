@@ -15,6 +15,7 @@ from strategies import UNLIKE, documents
 from t5coref.core import automaton
 from t5coref.core.document import Annotation, Confidence, Document
 from t5coref.core.errors import ConfigError
+from t5coref.core.transcript import account
 from t5coref.linearize import Answer, drive, examples, get, round_trip
 from t5coref.linearize.link_append import LinkAppend
 from t5coref.linearize.link_append_actions import MALFORMED, TAKEN, UNFOUND, UNKNOWN
@@ -144,7 +145,9 @@ def test_any_answer_can_be_read(spelling, document, data):
         (turn,) = turns
         ids = st.sampled_from([*alphabet, *turn.source.tolist(), 0])
         actions = np.asarray(data.draw(st.lists(ids, max_size=30)), np.int32)
-        return [Answer(actions, np.full(len(actions), -0.1, np.float32))]
+        said = Answer(actions, np.full(len(actions), -0.1, np.float32))
+        account(lin.transcript(turn, said))
+        return [said]
 
     found = drive(lin, document, answer)
     spans = list(itertools.chain.from_iterable(found.clusters))
@@ -296,6 +299,25 @@ def test_confidences_are_those_of_the_pieces(spelling):
     anna = Confidence(np.exp(-0.2 * len(ids[2])), 1.0)
     assert found.clusters == (((0, 1), (7, 8)),)
     np.testing.assert_allclose(found.confidences, [[anna, her]], rtol=1e-5)
+
+
+def test_what_is_quoted_has_to_stand_in_the_input(spelling):
+    lin = LinkAppend(spelling, **WIDE)
+
+    def told(turn, written):
+        ids = np.asarray([*spelling.encode(written), 1], np.int32)
+        return account(lin.transcript(turn, Answer(ids)))[0]
+
+    for example in examples(lin, STORY):
+        made, _ = account(lin.transcript(example.turn, Answer(example.actions)))
+        assert made.exact
+        assert made.passed
+        assert not made.unended
+    turn = examples(lin, STORY)[1].turn
+    made = told(turn, "it ## saw her . -> [9 ;; ## ;; Ben ## saw the dog -> Anna ## ] saw [2")
+    assert (made.outside_ids, made.extra_marks, made.inserted) == (1, 1, 4)
+    assert not made.exact
+    assert not made.passed
 
 
 @pytest.mark.parametrize(
