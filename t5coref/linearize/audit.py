@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from t5coref.core.document import Document, Span
+from t5coref.core.errors import ConfigError
 from t5coref.core.segment import merge
 from t5coref.core.transcript import Account, Placed, Transcript, account
 from t5coref.linearize.base import Actions, Answer, Linearization, Turn, replayed
-
-
-class Audited(Linearization, Protocol):
-    """A format whose outputs have transcripts."""
-
-    def transcript(self, turn: Turn, answer: Answer) -> Transcript:
-        """The answer of one turn as it is, without repair; any sequence has a transcript."""
-        ...
 
 
 class Audit(NamedTuple):
@@ -35,16 +28,31 @@ class Audit(NamedTuple):
     aligned: tuple[tuple[Span, ...], ...]
 
 
-def audit(linearization: Audited, doc: Document, actions: Sequence[Actions]) -> Audit:
-    """Reads stored outputs of a document, one array a turn, strictly and with source alignment.
+def audit(
+    linearization: Linearization, doc: Document, actions: Sequence[Actions | Sequence[int]]
+) -> Audit:
+    """Reads stored outputs of a document, one sequence a turn, strictly and with source alignment.
+
+    Args:
+      linearization: the format, which has a method `transcript(turn, answer) -> Transcript`.
+      doc: as it was when it was predicted.
+      actions: of its turns, in order.
 
     Raises:
+      ConfigError: the format keeps no ledger.
       MismatchError: there are more or fewer answers than turns.
     """
+    transcribe: Callable[[Turn, Answer], Transcript] | None
+    transcribe = getattr(linearization, "transcript", None)
+    if transcribe is None:
+        raise ConfigError(
+            f"the linearization {linearization.name!r} keeps no ledger; expected one with a method "
+            "`transcript` (docs/ledger.md)"
+        )
     annotation, said = replayed(linearization, doc, actions)
-    transcripts = [linearization.transcript(turn, answer) for turn, answer in said]
     accounts, parts, marked = [], [], True
-    for transcript in transcripts:
+    for turn, answer in said:
+        transcript = transcribe(turn, answer)
         made, placed = account(transcript)
         accounts.append(made)
         parts.append(_clusters(transcript, placed))

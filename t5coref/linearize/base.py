@@ -142,7 +142,9 @@ def examples(linearization: Linearization, doc: Document) -> list[Example]:
     return out
 
 
-def replay(linearization: Linearization, doc: Document, actions: Sequence[Actions]) -> Annotation:
+def replay(
+    linearization: Linearization, doc: Document, actions: Sequence[Actions | Sequence[int]]
+) -> Annotation:
     """The annotation that stored actions, one array a turn, stand for.
 
     Raises:
@@ -152,7 +154,7 @@ def replay(linearization: Linearization, doc: Document, actions: Sequence[Action
 
 
 def replayed(
-    linearization: Linearization, doc: Document, actions: Sequence[Actions]
+    linearization: Linearization, doc: Document, actions: Sequence[Actions | Sequence[int]]
 ) -> tuple[Annotation, list[tuple[Turn, Answer]]]:
     """As `replay`, and the turns with their answers.
 

@@ -13,7 +13,7 @@ from walks import make, walk
 
 from t5coref.core.automaton import Source
 from t5coref.core.document import Annotation
-from t5coref.core.errors import MismatchError
+from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.ledger import ALIGNED, PASSED, READ, LedgerScorer
 from t5coref.core.segment import INSERTED
 from t5coref.core.transcript import COUNTS, Account
@@ -366,3 +366,8 @@ def test_insertions_have_no_words(tokenizer):
     assert made.account.divergence == 0
     bare = doc.with_annotation(Annotation())
     assert audit(lin, bare, [np.full(len(turn.source), lin.copy_id, np.int32)]).account.passed
+
+
+def test_formats_of_questions_keep_none(tokenizer):
+    with pytest.raises(ConfigError, match="'qa' keeps no ledger"):
+        audit(make(tokenizer, "qa"), document("the she"), [])
