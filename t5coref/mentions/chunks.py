@@ -46,7 +46,7 @@ class NounChunks(OfEach):
         from spacy.tokens import Doc
 
         vocab = self._pipeline.vocab
-        sentences = (Doc(vocab, words=document.words[a:b]) for a, b in document.sentences)
+        sentences = (Doc(vocab, words=list(document.words[a:b])) for a, b in document.sentences)
         spans: list[Span] = []
         for (start, _), parsed in zip(
             document.sentences, self._pipeline.pipe(sentences), strict=True

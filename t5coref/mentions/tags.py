@@ -148,8 +148,9 @@ def arcs(max_depth: int) -> Arcs:
     """The arcs of mentions that are nested at most so deep."""
     inventory = tags(max_depth)
     number: dict[Stack, int] = {(): 0}
+    known: list[Stack] = [()]
     found = []
-    for stack in (known := [()]):  # grows while it is gone through
+    for stack in known:  # grows while it is gone through
         for k, tag in enumerate(inventory):
             behind = after(stack, tag, max_depth)
             if behind is None:
