@@ -117,7 +117,7 @@ class TextPassages(Passages):
         behind = tokens[_behind(tokens, self.refers, len(turn.texts[handle])) :]
         text = tuple(token for token in behind if not self.is_mark(token))
         step = -1 if task == FORWARD else 1
-        others = range(handle + step, handle + step * (self.candidates + 1), step)
+        others = range(handle + step, handle + step * (self.reach + 1), step)
         for other in others if task != SINGLETON else ():
             if not 0 <= other < len(turn.texts):
                 break

@@ -33,7 +33,7 @@ from t5coref.core.rules import DONE, NUMBER, TEXT, Cell, Due, Effect, Rules
 from t5coref.core.segment import INSERTED
 from t5coref.core.symbols import Inventory
 from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
-from t5coref.linearize.marked import CLOSING, OPENINGS, MentionGiven
+from t5coref.linearize.marked import CLOSING, LIMIT, OPENINGS, MentionGiven
 
 FORWARD, BACKWARD, SINGLETON = range(3)
 TASKS = ("forward", "backward", "singleton")
@@ -92,7 +92,8 @@ class Questions(MentionGiven):
       tokenizer: with the format's symbols.
       tasks: which questions there are, some of `TASKS`; backward ones train in reverse, and those
         about singletons keep mentions apart.
-      candidates: an answer is one of so many mentions next before or behind, or none.
+      candidates: an answer is one of so many mentions next before or behind, or none; None = one
+        of all in the window.
       min_mentions: smaller clusters are dropped; with 2 (corpora without singletons), nobody asks
         whether a gold mention stands alone: it never does.
       none_share: of the questions of one direction in a window, at most this share is answered
@@ -119,7 +120,7 @@ class Questions(MentionGiven):
         tokenizer: PieceEncoder,
         *,
         tasks: Sequence[str] = TASKS,
-        candidates: int = 50,
+        candidates: int | None = None,
         min_mentions: int = 1,
         none_share: float | None = None,
         alpha: float = 0.5,
@@ -135,15 +136,16 @@ class Questions(MentionGiven):
                 f"tasks {sorted(wanted)}; expected some of {', '.join(TASKS)}, of the first two at "
                 "least one"
             )
-        if candidates < 1 or not 0 <= alpha <= 1 or gamma < 0:
+        reach = LIMIT if candidates is None else candidates
+        if reach < 1 or not 0 <= alpha <= 1 or gamma < 0:
             raise ConfigError(
-                f"candidates {candidates}, alpha {alpha}, gamma {gamma}; expected at least 1, "
-                "0 to 1, and at least 0"
+                f"candidates {candidates}, alpha {alpha}, gamma {gamma}; expected None or at least "
+                "1, 0 to 1, and at least 0"
             )
         if none_share is not None and not 0 < none_share < 1:
             raise ConfigError(f"none_share is {none_share}; expected None, or between 0 and 1")
         self.tasks = tuple(k for k, name in enumerate(TASKS) if name in wanted)
-        self.candidates = candidates
+        self.reach = reach
         self.min_mentions = min_mentions
         self.none_share = none_share
         self.alpha, self.gamma, self.tau, self.one_to_one = alpha, gamma, tau, one_to_one
@@ -291,7 +293,7 @@ class Questions(MentionGiven):
         task, handle = turn.asked[:, :1], turn.asked[:, 1:]
         other = np.arange(count)[None, :]
         behind = (task == BACKWARD) & (other > handle) & (other < turn.handles)
-        near = np.abs(other - handle) <= self.candidates
+        near = np.abs(other - handle) <= self.reach
         out = np.zeros((len(turn.asked), count + len(self.answer_ids)), bool)
         out[:, :count] = (((task == FORWARD) & (other < handle)) | behind) & near
         alone = task[:, 0] == SINGLETON
@@ -337,7 +339,7 @@ class Questions(MentionGiven):
             return others + (YES if len(gold.clusters[mine]) == 1 else NO)
         step = -1 if task == FORWARD else 1
         if mine is not None:
-            for other in range(handle + step, handle + step * (self.candidates + 1), step):
+            for other in range(handle + step, handle + step * (self.reach + 1), step):
                 if not 0 <= other < len(clusters):
                     break
                 if clusters[other] == mine:

@@ -12,6 +12,7 @@ import numpy as np
 
 from t5coref.core.document import Span
 from t5coref.linearize.questions import (
+    ANSWER_SYMBOLS,
     BACKWARD,
     FORWARD,
     NO,
@@ -19,7 +20,6 @@ from t5coref.linearize.questions import (
     NULL,
     SINGLETON,
     YES,
-    Asked,
     Questionnaire,
 )
 
@@ -62,44 +62,38 @@ class QuestionScores:
           log_probs: of each window, `[Q, A]` over the answers of the format, -inf where illegal.
         """
         count = len(asked.spans)
-        unknown = np.full(count, np.nan)
-        nothing = {FORWARD: unknown.copy(), BACKWARD: unknown.copy()}
-        alone, null = unknown, np.zeros(count)
-        said: dict[tuple[int, int], list[float]] = {}
+        nothing = np.full((2, count), np.nan)
+        alone, null = np.full(count, np.nan), np.zeros(count)
+        # Of forward and of backward answers: j * count + i of each pair, and what is said of it.
+        said: list[tuple[int, np.ndarray, np.ndarray]] = []
         for window, found in zip(asked.windows, log_probs, strict=True):
-            _collect(window, np.asarray(found, np.float64), nothing, alone, null, said)
-        pairs = sorted(said, key=lambda pair: pair[::-1])
-        both = np.asarray([said[pair] for pair in pairs]).reshape(-1, 2)
+            rows = np.asarray(found, np.float64)
+            mentions, handles = np.asarray(window.mentions), rows.shape[1] - len(ANSWER_SYMBOLS)
+            tasks, asked_about = window.turn.asked.T
+            me = mentions[asked_about]
+            single = tasks == SINGLETON
+            yes, no, none = (np.exp(rows[single, handles + kind]) for kind in (YES, NO, NULL))
+            alone[me[single]], null[me[single]] = (yes + none) / (yes + no + none), none
+            for task in (FORWARD, BACKWARD):
+                mine = np.flatnonzero(tasks == task)
+                nothing[task, me[mine]] = rows[mine, handles + NONE]
+                row, other = np.nonzero(np.isfinite(rows[mine, :handles]))
+                ends = mentions[other], me[mine][row]
+                i, j = ends if task == FORWARD else ends[::-1]
+                kept = i < j
+                values = rows[mine[row], other]
+                said.append((task, (j * count + i)[kept], values[kept]))
+        codes = np.unique(np.concatenate([[], *(code for _, code, _ in said)]).astype(np.int64))
+        both = np.full((2, len(codes)), np.nan)
+        for task, code, values in said:
+            both[task, np.searchsorted(codes, code)] = values
         return cls(
             spans=tuple(asked.spans),
-            pairs=np.asarray(pairs, np.int32).reshape(-1, 2),
-            forward=both[:, 0],
-            backward=both[:, 1],
+            pairs=np.stack([codes % max(count, 1), codes // max(count, 1)], -1).astype(np.int32),
+            forward=both[FORWARD],
+            backward=both[BACKWARD],
             nothing_before=nothing[FORWARD],
             nothing_behind=nothing[BACKWARD],
             alone=alone,
             null=null,
         )
-
-
-def _collect(
-    window: Asked,
-    log_probs: np.ndarray,
-    nothing: dict[int, np.ndarray],
-    alone: np.ndarray,
-    null: np.ndarray,
-    said: dict[tuple[int, int], list[float]],
-) -> None:
-    mentions = window.mentions
-    handles = log_probs.shape[1] - 4
-    for (task, handle), row in zip(window.turn.asked.tolist(), log_probs, strict=True):
-        me = mentions[handle]
-        if task == SINGLETON:
-            yes, no, none = (np.exp(row[handles + k]) for k in (YES, NO, NULL))
-            alone[me], null[me] = (yes + none) / (yes + no + none), none
-            continue
-        nothing[task][me] = row[handles + NONE]
-        for other in np.flatnonzero(np.isfinite(row[:handles])).tolist():
-            pair = (mentions[other], me) if task == FORWARD else (me, mentions[other])
-            if pair[0] < pair[1]:
-                said.setdefault(pair, [np.nan, np.nan])[task] = row[other]

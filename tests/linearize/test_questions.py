@@ -211,7 +211,7 @@ def test_answers_in_words_give_gold_clusters(with_symbols, doc, window):
     lin = TextPassages(with_symbols, window=window)
     found = round_trip(lin, doc)
     asked = lin.ask(doc)
-    assert set(found.clusters) == set(in_reach(doc, asked, lin.candidates).clusters)
+    assert set(found.clusters) == set(in_reach(doc, asked, lin.reach).clusters)
 
 
 def in_reach(doc, asked, candidates):
@@ -239,7 +239,7 @@ def test_gold_answers_give_gold_clusters(with_symbols, made, tasks, doc, window)
     lin = made(with_symbols, window=window, tasks=tasks)
     found = round_trip(lin, doc)
     asked = lin.ask(doc)
-    expected = in_reach(doc, asked, lin.candidates)
+    expected = in_reach(doc, asked, lin.reach)
     assert set(found.clusters) == set(expected.clusters)
     if len(asked.windows) == 1 or window >= 280:
         kept = set(asked.spans)

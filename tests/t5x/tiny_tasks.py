@@ -15,8 +15,12 @@ FORMATS = {
     "tiny_full_token": "full-token",
     "tiny_input_feed": "input-feed",
     "tiny_iterative_text": "iterative-text",
+    "tiny_qa": "qa",
 }
-OWN_OPTIONS = {"tiny_iterative_text": {"text_weight": 0.1}}
+OWN_OPTIONS = {
+    "tiny_iterative_text": {"text_weight": 0.1},
+    "tiny_qa": {"tasks": ("forward", "backward")},
+}
 
 for _name, _format in FORMATS.items():
     coref_task(
