@@ -75,7 +75,7 @@ class MarkedText(Iterative):
         return self.laid_out(
             turn,
             np.asarray(output, np.int32),
-            self.pairs(said),
+            self.pairs(turn, said),
             stray=stray,
             unclosed=len(open_),
             ended=ended,

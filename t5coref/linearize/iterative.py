@@ -20,19 +20,20 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from t5coref.core.document import Annotation, Confidence
+from t5coref.core.document import Annotation, Confidence, Document, Span
 from t5coref.core.errors import ConfigError
 from t5coref.core.rules import DONE, NEW, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
 from t5coref.core.transcript import Pair, Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
+from t5coref.linearize.known_clusters import KnowingTurn, known, with_line
 from t5coref.linearize.marked import CLOSING, LIMIT, OPENINGS, MentionGiven
 from t5coref.linearize.mentions import Mention, numbered
 from t5coref.linearize.reading import Found, Reading, in_words
 from t5coref.linearize.windowed import Windowed, Written
 
 CLUSTERS = tuple(f"<c{k}>" for k in range(LIMIT))
-NEW_CLUSTER, NULL, COPY = "</new>", "<null>", "<copy>"
+NEW_CLUSTER, NULL, KNOWN, COPY = "</new>", "<null>", "<known>", "<copy>"
 
 
 class Slot(NamedTuple):
@@ -59,6 +60,9 @@ class Iterative(MentionGiven, Windowed):
       tokenizer: with the format's symbols.
       nulls: there is a symbol for what is no mention, and the gold answer to mentions that are not
         annotated is that symbol; otherwise such a mention is a cluster of its own.
+      window: pieces of a source, `</s>` included.
+      memory: how many of them may tell of clusters that the rest does not show, see
+        `known_clusters`; this needs `carry`.
       **options: those of `MentionGiven` and `Windowed`. There is one constraint, the strict one.
 
     Raises:
@@ -78,15 +82,30 @@ class Iterative(MentionGiven, Windowed):
 
     copy_weight: float = 1.0
 
-    def __init__(self, tokenizer, *, nulls: bool = False, **options: Any):
-        self.nulls = nulls
-        self.symbols = self.symbols_with({"nulls": nulls})
-        super().__init__(tokenizer, **options)
+    def __init__(
+        self,
+        tokenizer,
+        *,
+        nulls: bool = False,
+        window: int = 2048,
+        memory: int = 0,
+        carry: bool = False,
+        **options: Any,
+    ):
+        if memory and (not carry or self.literal or not 4 <= memory < window):
+            raise ConfigError(
+                f"memory {memory} with window {window} and carry={carry}; expected 0, or at least "
+                "4 and less than the window with carry=True (the format document has none)"
+            )
+        self.nulls, self.memory = nulls, memory
+        self.symbols = self.symbols_with({"nulls": nulls, "memory": memory})
+        super().__init__(tokenizer, window=window - memory, carry=carry, **options)
 
     @classmethod
     def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
         """See `Windows.symbols_with`."""
-        return (*cls.symbols, *([NULL] if options.get("nulls") else []))
+        chosen = {NULL: options.get("nulls"), KNOWN: options.get("memory")}
+        return (*cls.symbols, *(symbol for symbol, there in chosen.items() if there))
 
     @property
     @abstractmethod
@@ -107,12 +126,19 @@ class Iterative(MentionGiven, Windowed):
                 f"max_clusters is {self.max_clusters}; expected 1 to {LIMIT}, for which there are "
                 "symbols"
             )
-        self.max_mentions = min(self.max_mentions, self.max_clusters)
+        named = self.memory // 2  # a cluster takes two pieces of the line at least
+        if named >= self.max_clusters:
+            raise ConfigError(
+                f"memory {self.memory} may name {named} clusters; expected fewer than max_clusters "
+                f"= {self.max_clusters}"
+            )
+        self.max_mentions = min(self.max_mentions, self.max_clusters - named)
         self.look_up_marks(self.max_mentions)
         symbol = self.tokenizer.symbol
         self.clusters = [symbol(s) for s in CLUSTERS[: self.max_clusters]]
         self.new = None if self.literal else symbol(NEW_CLUSTER)
         self.null = symbol(NULL) if self.nulls else None
+        self.line_end = symbol(KNOWN) if self.memory else None
         self.cluster_number = {token: k for k, token in enumerate(self.clusters)}
         self.answers = {self.new, self.null, *self.clusters} - {None}
 
@@ -154,7 +180,16 @@ class Iterative(MentionGiven, Windowed):
             max_clusters=self.max_clusters,
             number_ids=() if self.new is None else tuple(self.clusters),
             copy_weight=self.copy_weight,
+            source_numbers=tuple(self.clusters) if self.memory else (),
         )
+
+    def split(self, doc: Document) -> list[Turn]:
+        """See `Windows.split`."""
+        turns = super().split(doc)
+        if not self.memory:
+            return turns
+        pieces = self.pieces(doc)
+        return [KnowingTurn.of(turn, pieces) for turn in turns]
 
     def write(self, turn: Turn, closings: list[tuple[Mention, int]]) -> list[Written]:
         """See `Windowed.write`; `position` counts the slots up to the action.
@@ -177,7 +212,7 @@ class Iterative(MentionGiven, Windowed):
     def _symbols(self, turn: Turn, closings: list[tuple[Mention, int]]) -> Iterator[int]:
         """The symbols of the slots, in order."""
         cluster = {(mention.start, mention.end): number for mention, number in closings}
-        begun: dict[object, int] = {}
+        begun: dict[object, int] = {number: number for number in range(len(known(turn)))}
         for slot, (span, _) in enumerate(self.without_marks(turn)[1]):
             # Of two marked alike in pieces both are mentions of the cluster.
             key = cluster.get(span, (slot,))
@@ -191,7 +226,7 @@ class Iterative(MentionGiven, Windowed):
 
     def feeds(self, turn: Turn, actions: Actions) -> np.ndarray:
         """The symbol of the cluster instead of `</new>`, and the text of the source."""
-        feeds, entities = np.array(actions, np.int32), 0
+        feeds, entities = np.array(actions, np.int32), len(known(turn))
         for at, token in enumerate(feeds.tolist()):
             if token == self.new or token in self.cluster_number:
                 number = self._numbered(token, entities)
@@ -206,28 +241,30 @@ class Iterative(MentionGiven, Windowed):
     def read(self, turn: Turn, answer: Answer) -> Reading:
         """The clusters of what has an answer; confidences are those of the symbols."""
         without, marked = self.without_marks(turn)
-        return in_words(
-            without, self._found([span for span, _ in marked], self.slots(turn, answer))
-        )
+        spans, names = [span for span, _ in marked], known(turn)
+        reading = in_words(without, self._found(spans, self.slots(turn, answer), len(names)))
+        for number, cluster in zip(reading.numbers, reading.clusters, strict=True):
+            cluster += names[number : number + 1]
+        return reading
 
-    def _found(self, spans: list[tuple[int, int]], answered: Iterable[Slot]) -> Iterator[Found]:
-        entities = 0
+    def _found(self, spans: list[Span], answered: Iterable[Slot], entities: int) -> Iterator[Found]:
+        """The mentions of an output where so many clusters are known."""
         for slot, token, log_prob in answered:
             if token != self.null:
                 number = self._numbered(token, entities)
                 entities = max(entities, number + 1)
                 yield Found(*spans[slot], number, Confidence(1.0, math.exp(log_prob)))
 
-    def pairs(self, said: Iterable[tuple[int, int, int]]) -> Iterator[Pair]:
+    def pairs(self, turn: Turn, said: Iterable[tuple[int, int, int]]) -> Iterator[Pair]:
         """What a transcript has of (start, end, symbol), which come in the order of an output."""
-        entities = 0
+        entities = len(known(turn))
         for start, end, token in said:
             if token == self.null:
                 yield Pair(start, end, None, legal=True)
                 continue
             number = self._numbered(token, entities)
-            known = entities + self.literal if token in self.cluster_number else self.max_clusters
-            yield Pair(start, end, number, legal=number < known)
+            begun = entities + self.literal if token in self.cluster_number else self.max_clusters
+            yield Pair(start, end, number, legal=number < begun)
             entities = max(entities, number + 1)
 
     def laid_out(
@@ -251,14 +288,26 @@ class Iterative(MentionGiven, Windowed):
             for span, handle in self.without_marks(turn)[1]
             if (of := cluster[handle]) is not None
         ]
-        return numbered(found, self.max_clusters)
+        names = known(turn)
+        home = {(start, end): of for start, end, of in reversed(list(gold.mentions()))}
+        named = {home[name]: number for number, name in enumerate(names) if name in home}
+        return [
+            (mention, named.get(mention.cluster, len(names) + number))
+            for mention, number in numbered(found, self.max_clusters)
+        ]
 
     def _continued(self, last: Turn, turn: Turn, readings: list[Reading]) -> Turn:
         """The turn, which has to begin with what was said of the mentions that `last` has too."""
         said = {(s + last.offset, e + last.offset) for (s, e), _ in self.without_marks(last)[1]}
-        spans = [(s + turn.offset, e + turn.offset) for (s, e), _ in self.without_marks(turn)[1]]
+        marked = self.without_marks(turn)[1]
         # What closes within the overlap closes before all else.
-        shared = sum(span in said for span in spans)
-        script = self.write(turn, self._held(turn, self._merge(readings))) if shared else []
-        kept = [w.action for w in script if w.position <= shared]
+        shared = [k for (s, e), k in marked if (s + turn.offset, e + turn.offset) in said]
+        found = self._merge(readings)
+        if isinstance(turn, KnowingTurn):
+            cluster = self.clusters_of(turn, found)
+            shown = {of for handle in shared if (of := cluster[handle]) is not None}
+            assert self.line_end is not None
+            turn = with_line(turn, found, shown, self.clusters, self.line_end, self.memory)
+        script = self.write(turn, self._held(turn, found)) if shared else []
+        kept = [w.action for w in script if w.position <= len(shared)]
         return replace(turn, forced=np.asarray(kept, np.int32))

@@ -41,5 +41,5 @@ class IterativeIds(Iterative):
         written = answer.actions.tolist()
         ended = self.tokenizer.eos_id in written
         count = written.index(self.tokenizer.eos_id) if ended else len(written)
-        pairs = self.pairs((*marked[s.slot][0], s.token) for s in said)
+        pairs = self.pairs(turn, ((*marked[s.slot][0], s.token) for s in said))
         return self.laid_out(turn, without.source[:-1], pairs, stray=count - len(said), ended=ended)

@@ -80,5 +80,10 @@ class IterativeText(Iterative):
             stray += not is_copy
         found = np.asarray(places, np.int32)
         return self.laid_out(
-            turn, without.source[found], self.pairs(said), places=found, stray=stray, ended=ended
+            turn,
+            without.source[found],
+            self.pairs(turn, said),
+            places=found,
+            stray=stray,
+            ended=ended,
         )

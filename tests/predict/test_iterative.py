@@ -11,7 +11,8 @@ from t5coref.model import Format, from_scratch
 from t5coref.predict import Predictor, error_of
 from t5coref.tokenizer import Tokenizer
 
-OPTIONS = {"window": 40, "max_clusters": 12, "max_depth": 4, "carry": True, "nulls": True}
+OPTIONS = {"max_clusters": 24, "max_depth": 4, "carry": True, "nulls": True}
+OWN = {"iterative-ids": {"window": 40}, "iterative-text": {"window": 64, "memory": 24}}
 
 
 def proposed(document):
@@ -23,12 +24,13 @@ def proposed(document):
 
 @pytest.mark.parametrize("name", ["iterative-ids", "iterative-text"])
 def test_a_random_model_answers_every_mention_of_every_window(model, stories, name):
-    format_ = Format(name, OPTIONS)
-    tokenizer = Tokenizer(model.tokenizer.model, symbols_of(name, OPTIONS))
+    options = OPTIONS | OWN[name]
+    format_ = Format(name, options)
+    tokenizer = Tokenizer(model.tokenizer.model, symbols_of(name, options))
     predictor = Predictor(from_scratch(model.config, tokenizer, format=format_, seed=3))
     lin = predictor.linearization
     documents = [d for d in stories if len(d.words) in (0, 7, 49, 60)]
-    answered, carried = [], 0
+    answered, lines, carried = [], [], 0
     of_slots = lin.slots
 
     def slots(turn, answer):
@@ -40,6 +42,7 @@ def test_a_random_model_answers_every_mention_of_every_window(model, stories, na
         assert answer.actions[: len(turn.forced)].tolist() == turn.forced.tolist()
         assert not answer.log_probs[: len(turn.forced)].any()
         carried += len(turn.forced)
+        lines.append(len(known(turn)))
         answered.append(marks)
         return iter(said)
 
@@ -51,6 +54,7 @@ def test_a_random_model_answers_every_mention_of_every_window(model, stories, na
     assert found[-1].annotation == Annotation()
     assert sum(answered) > 60
     assert carried > 20
+    assert any(lines) == ("memory" in OWN[name])
     for document in found[:-1]:
         known = {tuple(span) for span in document.extra["mentions"]["spans"]}
         assert {(s, e) for s, e, _ in document.annotation.mentions()} <= known
