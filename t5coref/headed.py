@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Protocol
@@ -113,37 +114,44 @@ def apart(params: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     return {name: tree for name, tree in params.items() if name != HEADS}, params[HEADS]
 
 
-def save_folder(
-    folder: str | os.PathLike[str],
-    *,
-    config: T5Config,
-    params: Mapping[str, Any],
-    tokenizer: Tokenizer,
-    card: Mapping[str, Any],
-) -> None:
-    """Writes a model with heads; the folder appears whole or not at all.
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeadedModel(ABC):
+    """Base of models with heads.
 
-    Args:
-      folder: replaced if it is there.
-      config: of the T5.
+    Attributes:
+      config: of the T5; without decoder layers it is an encoder alone.
       params: its parameters, not scanned, and those of the heads under `HEADS`.
-      tokenizer: words to pieces.
-      card: what identifies the parts; digests of the weights are added.
+      tokenizer: text to pieces.
     """
-    t5, heads = apart(params)
-    flat: Any = flatten_dict(heads, sep="/")
-    with appearing(pathlib.Path(folder), overwrite=True, foreign=lambda names: []) as fresh:
-        save_hf(fresh, config, t5)
-        tensors = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in flat.items()}
-        safetensors.numpy.save_file(tensors, fresh / HEADS_FILE)
-        tokenizer.save(fresh)
-        models.write_card(fresh, card)
+
+    config: T5Config
+    params: Mapping[str, Any]
+    tokenizer: Tokenizer
+
+    @abstractmethod
+    def card(self) -> dict[str, Any]:
+        """What identifies the model's parts."""
+
+    def fingerprint(self) -> str:
+        """A digest of the card and the weights."""
+        return models.fingerprint(self.card(), self.params)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes a folder that `load` can read; it appears whole or not at all."""
+        t5, heads = apart(self.params)
+        flat: Any = flatten_dict(heads, sep="/")
+        with appearing(pathlib.Path(folder), overwrite=True, foreign=lambda names: []) as fresh:
+            save_hf(fresh, self.config, t5)
+            tensors = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in flat.items()}
+            safetensors.numpy.save_file(tensors, fresh / HEADS_FILE)
+            self.tokenizer.save(fresh)
+            models.write_card(fresh, self.card())
 
 
 def load_folder(
     place: pathlib.Path, card: Mapping[str, Any], *, dtype: str | None = None
 ) -> tuple[T5Config, dict[str, Any], Tokenizer]:
-    """Reads what `save_folder` wrote: the T5's shape, all parameters, the tokenizer.
+    """Reads what `HeadedModel.save` wrote: the T5's shape, all parameters, the tokenizer.
 
     Args:
       place: the folder.

@@ -22,19 +22,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from t5coref import headed
 from t5coref import model as models
 from t5coref.core.errors import ConfigError
-from t5coref.headed import HEADS, Base
+from t5coref.headed import HEADS, Base, HeadedModel
 from t5coref.model import CARD_FILE
 from t5coref.nn import downstream
 from t5coref.nn.downstream import Head
 from t5coref.nn.t5 import T5Config
-from t5coref.tokenizer import Tokenizer
 
 HEAD_KEY = "head"
 """Of the cards of models with the head of a downstream task, and of no others."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class HeadModel:
+class HeadModel(HeadedModel):
     """Weights, tokenizer and the head of a task.
 
     Attributes:
@@ -46,9 +45,6 @@ class HeadModel:
       data: JSON of what else prediction needs, such as the names of classes.
     """
 
-    config: T5Config
-    params: Mapping[str, Any]
-    tokenizer: Tokenizer
     head: Head
     task: str
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -62,20 +58,6 @@ class HeadModel:
                 "data": dict(self.data),
             }
         }
-
-    def fingerprint(self) -> str:
-        """A digest of the card and the weights."""
-        return models.fingerprint(self.card(), self.params)
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes a folder that `load` can read; it appears whole or not at all."""
-        headed.save_folder(
-            folder,
-            config=self.config,
-            params=self.params,
-            tokenizer=self.tokenizer,
-            card=self.card(),
-        )
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, dtype: str | None = None) -> HeadModel:

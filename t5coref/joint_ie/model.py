@@ -17,17 +17,15 @@ import jax.numpy as jnp
 from t5coref import headed
 from t5coref import model as models
 from t5coref.core.errors import ConfigError
-from t5coref.headed import HEADS, apart, describe
+from t5coref.headed import HEADS, HeadedModel, apart, describe
 from t5coref.joint_ie.composition import build, for_types
 from t5coref.joint_ie.inventory import inventory
 from t5coref.model import CARD_FILE, HEADS_KEY, Format, Model
 from t5coref.nn.joint_ie import JointIE
-from t5coref.nn.t5 import T5Config
-from t5coref.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class JointModel:
+class JointModel(HeadedModel):
     """Weights, tokenizer, heads and relation types.
 
     Attributes:
@@ -41,9 +39,6 @@ class JointModel:
       format: the linearization that the decoder has learned beside; None = there is no decoder.
     """
 
-    config: T5Config
-    params: Mapping[str, Any]
-    tokenizer: Tokenizer
     heads: JointIE
     relations: tuple[str, ...]
     setting: str
@@ -65,20 +60,6 @@ class JointModel:
                 "segment_length": self.segment_length,
             }
         }
-
-    def fingerprint(self) -> str:
-        """A digest of the card and the weights."""
-        return models.fingerprint(self.card(), self.params)
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes a folder that `load` can read; it appears whole or not at all."""
-        headed.save_folder(
-            folder,
-            config=self.config,
-            params=self.params,
-            tokenizer=self.tokenizer,
-            card=self.card(),
-        )
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, dtype: str | None = None) -> JointModel:
