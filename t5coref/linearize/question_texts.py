@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from t5coref.core.document import Annotation, Span
+from t5coref.core.errors import ConfigError
 from t5coref.core.rules import DONE, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.segment import INSERTED
 from t5coref.core.symbols import Inventory
-from t5coref.linearize.base import Actions, Turn
+from t5coref.linearize.base import Actions, PieceEncoder, Turn
 from t5coref.linearize.questions import (
     FORWARD,
     SINGLETON,
@@ -56,11 +57,21 @@ class TextPassages(Passages):
 
     Args:
       tokenizer: with the format's symbols.
+      longest: steps of an answer at most; none of an oracle is ever cut.
       **options: those of `Passages`.
+
+    Raises:
+      ConfigError: see `Passages`; or there is no room for an answer.
     """
 
     name = "qa-text"
     in_words = True
+
+    def __init__(self, tokenizer: PieceEncoder, *, longest: int = 256, **options: Any):
+        if longest < 1:
+            raise ConfigError(f"longest is {longest}; expected at least 1 step of an answer")
+        super().__init__(tokenizer, **options)
+        self.longest = longest
 
     def make_rules(self) -> Rules:
         """Stretches of the source, what stands between the two texts, and the other answers."""

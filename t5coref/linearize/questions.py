@@ -1,19 +1,21 @@
 """qa: questions about marked mentions, all of a window answered behind one encoding of it.
 
-For "Anna lost her hat", its mentions marked `<m0> Anna </m> lost <m2> <m1> her </m> hat </m> </s>`
+For "Anna lost her hat", its mentions marked `<m0> Anna </m> lost <m1> <m2> her </m> hat </m> </s>`
 in reading order, the output is one block of three tokens a question, such as
 
-    <fwd> <m1> <m0>     the mention of the same entity next before <m1> is <m0>; <none> = no one
-    <bwd> <m0> <m1>     the one next behind it
-    <sgl> <m2> <yes>    <m2> is the only mention of its entity; <no> = it is not
+    <fwd> <m2> <m0>     the mention of the same entity next before <m2> is <m0>; <none> = no one
+    <bwd> <m0> <m2>     the one next behind it
+    <sgl> <m1> <yes>    <m1> is the only mention of its entity; <no> = it is not
 
 and `</s>` at the end. The decoder begins anew with each block (`Rules.answer_length`): it reads
-`<pad> <fwd> <m1>` and is scored on the answer alone. Where mentions are not those of the
+`<pad> <fwd> <m2>` and is scored on the answer alone. Where mentions are not those of the
 annotation, one that stands for nothing answers `<null>`.
 
-Each question is asked once in a document: forward in the first window that has the mention, where
-most stands before it; backward in the last one; about standing alone where most mentions are on
-either side. Gan et al. 2025 (SIGDIAL), reversed training, with the nearest mention as the answer.
+Each question is asked once in a document: forward in the window that has most mentions before it,
+backward in that with most behind it; about standing alone where most are on either side.
+
+Gan, Liang, Lin, Yu, Poesio, "Improving LLMs' Learning of Coreference Resolution" (SIGDIAL 2025):
+reversed training. That the answer is the nearest mention, and how it is written, is our choice.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ BLOCK = 3
 END = 0
 """The action `</s>`; the tasks, the answers without a handle, and the handles follow."""
 _ASKED, _ABOUT = NUMBER, NUMBER + 1
-EOS_ONLY = np.zeros((0, 2), np.int32)
+NO_QUESTIONS = np.zeros((0, 2), np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class QuestionTurn(Turn):
       proposed: whether some of them may be no mentions.
     """
 
-    asked: np.ndarray = field(default_factory=lambda: EOS_ONLY)
+    asked: np.ndarray = field(default_factory=lambda: NO_QUESTIONS)
     handles: int = 0
     proposed: bool = False
 
