@@ -159,8 +159,11 @@ class Brackets:
 
     def around(self, token: Token, spelling: Spelling) -> list[Token]:
         """A token with its marks."""
-        opening = [spelling.opening(number) for _, number in self.opens.get(token.word, ())]
-        return [*opening, token, *[spelling.token(SHUT)] * self.shuts.get(token.word, 0)]
+        opens, shuts = self.opens.get(token.word), self.shuts.get(token.word, 0)
+        if opens is None and not shuts:
+            return [token]
+        opening = [spelling.opening(number) for _, number in opens or ()]
+        return [*opening, token, *[spelling.token(SHUT)] * shuts]
 
 
 @dataclass(frozen=True, eq=False)
