@@ -34,6 +34,9 @@ examples:
   t5coref convert runs/xl/checkpoint_20000 models/xl --to t5coref --format full-copy \\
       --tokenizer spiece.model       what T5X trained, for `t5coref predict --model models/xl`
   t5coref convert runs/litbank/best litbank-hf --to hf --dtype bfloat16
+  t5coref convert checkpoint_1140000 link-append --to t5coref --format link-append \\
+      --tokenizer mt5/spiece.model --dtype bfloat16
+                                     the 13B model of docs/link_append.md, from T5X's own files
   t5coref convert t5_1_1_xxl t5_1_1_xxl_scanned --to t5x --scan
 
 --format adds the format's symbols: where the table has too few rows, it grows to the next multiple
@@ -64,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the format that the model is, or will be, trained for (default: as SRC says); see "
         "`t5coref linearize --list`")  # fmt: skip
     add("--tokenizer", metavar="PATH",
-        help="a T5 spiece.model, or a folder with one (default: that beside SRC)")  # fmt: skip
+        help="spiece.model of a T5 or mT5, or its folder (default: that beside SRC)")  # fmt: skip
     add("--word-rule", choices=("strict", "reference"),
         help="how words become pieces (default: as SRC says, else strict)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace the checkpoint that is in DST")
