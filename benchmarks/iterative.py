@@ -108,8 +108,9 @@ def encode(network: T5, params: Any, source: jax.Array) -> jax.Array:
 @functools.partial(jax.jit, static_argnames="network")
 def last_logits(network: T5, params: Any, encoded, source, read, last, symbols) -> jax.Array:
     """The logits `[A]` behind the prefix `read` `[1, T]`, of which `last` is the last position."""
+    there = (jnp.arange(read.shape[1]) <= last).astype(jnp.int32)[None, :]
     logits = network.apply(
-        {"params": params}, encoded, source, read, read, enable_dropout=False,
+        {"params": params}, encoded, source, read, there, enable_dropout=False,
         logit_symbols=symbols, method="decode",
     )  # fmt: skip
     return logits[0, last]

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from t5coref.core.rules import NUMBER
+from t5coref.core.rules import NUMBER, Effect
 from t5coref.decode import constraint
 from t5coref.decode.constraint import Move, Source, State, Tables
 from t5coref.decode.search import decoder_tokens
@@ -102,14 +102,15 @@ def guess(memory: Array, where: Array, fallback: Array) -> Array:
 
 
 def fallback(tables: Tables, state: State) -> Array:
-    """A guess without memory: a copy if the mode has one, else its first action.
+    """A guess without memory: a copy of text if the mode has one, else its first action.
 
     Where text is recited, copies need no guess: the first action beside them.
     """
     there = tables.next_mode[state.mode] >= 0
     if tables.recites:
-        there = there.at[tables.copy].set(False)
-    return jnp.where(there[tables.copy], tables.copy, jnp.argmax(there)).astype(jnp.int32)
+        return jnp.argmax(there.at[tables.copy].set(False)).astype(jnp.int32)
+    copies = there[tables.copy] & ((tables.effect[tables.copy] & int(Effect.ADVANCE)) != 0)
+    return jnp.where(copies, tables.copy, jnp.argmax(there)).astype(jnp.int32)
 
 
 def learn(memory: Array, where: Array, actions: Array, kept: Array) -> Array:

@@ -7,6 +7,7 @@ import pytest
 from t5coref.core.document import Annotation
 from t5coref.core.given_mentions import PREDICTED, with_mentions
 from t5coref.linearize import symbols_of
+from t5coref.linearize.known_clusters import known
 from t5coref.model import Format, from_scratch
 from t5coref.predict import Predictor, error_of
 from t5coref.tokenizer import Tokenizer
@@ -56,5 +57,5 @@ def test_a_random_model_answers_every_mention_of_every_window(model, stories, na
     assert carried > 20
     assert any(lines) == ("memory" in OWN[name])
     for document in found[:-1]:
-        known = {tuple(span) for span in document.extra["mentions"]["spans"]}
-        assert {(s, e) for s, e, _ in document.annotation.mentions()} <= known
+        told = {tuple(span) for span in document.extra["mentions"]["spans"]}
+        assert {(s, e) for s, e, _ in document.annotation.mentions()} <= told
