@@ -133,6 +133,7 @@ def config_from_hf(config_json: Mapping[str, Any], *, dtype: str = "float32") ->
         raise CheckpointError(f"expected feed_forward_proj in {sorted(FEED_FORWARD)}, got {proj!r}")
     # Since transformers 5, `tie_word_embeddings` is always true and another key tells 1.1 from 1.0.
     tied = config_json.get("scale_decoder_outputs", config_json.get("tie_word_embeddings", True))
+    tied = tied and kind != "mt5"  # transformers 5 says otherwise of every mT5
     alone = not set(ENCODER_ALONE).isdisjoint(config_json.get("architectures") or ())
     decoder_layers = config_json.get("num_decoder_layers") or config_json["num_layers"]
     return T5Config(
