@@ -269,5 +269,5 @@ def _standing(view: View, quote: Quote) -> list[int]:
     found = view.find(quote.text, quote.context)
     if not found:
         return [UNALIGNED] * size
-    start = view.cell_spans[view.place[found[-1][0]]][0]
+    start = view.begin(found[-1][0])
     return [min(at, len(view.cells) - 1) for at in range(start, start + size)]

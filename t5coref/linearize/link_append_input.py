@@ -8,9 +8,10 @@ is a stretch of text without blanks, as it comes back out of pieces: a token has
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -159,11 +160,8 @@ class Brackets:
 
     def around(self, token: Token, spelling: Spelling) -> list[Token]:
         """A token with its marks."""
-        opens, shuts = self.opens.get(token.word), self.shuts.get(token.word, 0)
-        if opens is None and not shuts:
-            return [token]
-        opening = [spelling.opening(number) for _, number in opens or ()]
-        return [*opening, token, *[spelling.token(SHUT)] * shuts]
+        opening = [spelling.opening(number) for _, number in self.opens.get(token.word, ())]
+        return [*opening, token, *[spelling.token(SHUT)] * self.shuts.get(token.word, 0)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,10 +182,9 @@ class View:
         return list(itertools.chain.from_iterable(token.cells for token in self.tokens))
 
     @cached_property
-    def cell_spans(self) -> list[Span]:
-        """The half-open cells of each token."""
-        ends = list(itertools.accumulate(len(token.cells) for token in self.tokens))
-        return list(zip([0, *ends], ends, strict=False))
+    def ends(self) -> list[int]:
+        """The cell behind each token."""
+        return list(itertools.accumulate(len(token.cells) for token in self.tokens))
 
     @cached_property
     def place(self) -> Mapping[int, int]:
@@ -197,19 +194,19 @@ class View:
     @property
     def stop(self) -> int:
         """Cells up to `**`, which is included."""
-        return self.cell_spans[self.focus[1]][1]
+        return self.ends[self.focus[1]]
 
-    @cached_property
-    def _begins(self) -> dict[int, int]:
-        """The word that begins at a cell."""
-        spans = zip(self.tokens, self.cell_spans, strict=True)
-        return {span[0]: t.word for t, span in spans if t.word != INSERTED}
+    def begin(self, word: int) -> int:
+        """The first cell of a word."""
+        at = self.place[word]
+        return self.ends[at] - len(self.tokens[at].cells)
 
-    @cached_property
-    def _ends(self) -> dict[int, int]:
-        """The word that ends before a cell."""
-        spans = zip(self.tokens, self.cell_spans, strict=True)
-        return {span[1]: t.word for t, span in spans if t.word != INSERTED}
+    def _between(self, start: int, end: int) -> Span | None:
+        """The word span of half-open cells; None if they begin or end within a token or a mark."""
+        first, last = bisect.bisect_right(self.ends, start), bisect.bisect_left(self.ends, end)
+        whole = self.ends[first] - len(self.tokens[first].cells) == start and self.ends[last] == end
+        words = self.tokens[first].word, self.tokens[last].word
+        return (words[0], words[1] + 1) if whole and INSERTED not in words else None
 
     @cached_property
     def _at(self) -> dict[str, list[int]]:
@@ -234,11 +231,9 @@ class View:
         whole = [*text, *context]
         out: list[Span] = []
         for at in self._at.get(text[0], ()):
-            first, last = self._begins.get(at), self._ends.get(at + len(text))
-            if first is None or last is None or at + len(text) > self.stop:
-                continue
-            if self.cells[at : at + len(whole)] == whole:
-                out.append((first, last + 1))
+            if at + len(text) <= self.stop and self.cells[at : at + len(whole)] == whole:
+                span = self._between(at, at + len(text))
+                out += [] if span is None else [span]
         return out
 
     def stretch(self, span: Span) -> tuple[Sequence[Token], Sequence[Token]] | None:
@@ -275,35 +270,40 @@ class Inputs:
         self._spelling, self._window = spelling, window
         self.units = units(doc, spelling, window // 2)
         self._head = (spelling.token(TASK), spelling.token(genre_of(doc)))
+        self._tokens = list(itertools.chain.from_iterable(unit.tokens for unit in self.units))
+        self._place = {t.word: i for i, t in enumerate(self._tokens) if t.word != INSERTED}
+        self._first = [0, *itertools.accumulate(len(unit.tokens) for unit in self.units)]
 
     def view(self, number: int, brackets: Brackets) -> View:
         """The input of a unit: as much left context as fits, then whole units of right context."""
         unit, spell = self.units[number], self._spelling.token
         frame = [*self._head, spell(BAR), spell(STOP)]
         room = self._window - 1 - unit.pieces - _pieces(frame)
-        left: list[list[Token]] = []
-        for token in self._before(number):
-            marked = brackets.around(token, self._spelling)
-            room -= _pieces(marked)
-            if room < 0:
+        places = sorted(map(self._place.__getitem__, {*brackets.opens, *brackets.shuts}))
+        marked = {i: brackets.around(self._tokens[i], self._spelling) for i in places}
+        end = start = self._first[number]
+        while start:
+            token = marked.get(start - 1)
+            size = len(self._tokens[start - 1].ids) if token is None else _pieces(token)
+            if size > room:
                 break
-            left.append(marked)
-        right: list[Token] = []
-        for other in self.units[number + 1 :]:
-            room -= other.pieces
-            if room < 0:
-                break
-            right += other.tokens
-        context = itertools.chain.from_iterable(reversed(left))
-        tokens = [*self._head, *context, spell(BAR)]
+            room, start = room - size, start - 1
+        tokens = [*self._head]
+        at = start
+        for i in places:
+            if start <= i < end:
+                tokens += [*self._tokens[at:i], *marked[i]]
+                at = i + 1
+        tokens += [*self._tokens[at:end], spell(BAR)]
         begin = len(tokens)
-        tokens += [*unit.tokens, spell(STOP), *right]
+        tokens += [*unit.tokens, spell(STOP)]
+        if start == 0:
+            for other in self.units[number + 1 :]:
+                room -= other.pieces
+                if room < 0:
+                    break
+                tokens += other.tokens
         return View(tokens, (begin, begin + len(unit.tokens)))
-
-    def _before(self, number: int) -> Iterator[Token]:
-        """The tokens before a unit, the nearest first."""
-        for unit in reversed(self.units[:number]):
-            yield from reversed(unit.tokens)
 
 
 def _pieces(tokens: Iterable[Token]) -> int:
