@@ -40,6 +40,9 @@ GREEDY = Greedy()
 ERROR = "error"
 """Key of `Document.extra` that says why a document has no prediction."""
 
+ACTIONS = "actions"
+"""Key of `Document.extra` with the outputs of a document, one list a turn, where they are kept."""
+
 
 @functools.partial(jax.jit, static_argnames=("network", "max_steps", "search"))
 def decode_batch(
@@ -110,6 +113,7 @@ class _Conversation:
     turns: Generator[list[Turn], list[Answer], Annotation]
     pending: list[Turn]
     answers: list[Answer | None]
+    said: list[Answer]  # to the turns before
 
 
 class Extractor(Protocol):
@@ -153,7 +157,12 @@ class Predictor(RoundPredictor[Model]):
       devices: where to run; None = all local devices. As many copies of the weights as divide
         `batch_size` are used.
       model_parallel: devices that share one copy of the weights, for networks too large for one.
+
+    Attributes:
+      keep_actions: whether documents keep their outputs, in `Document.extra["actions"]`.
     """
+
+    keep_actions = False
 
     def __init__(
         self,
@@ -229,7 +238,7 @@ class Predictor(RoundPredictor[Model]):
         open_: dict[int, _Conversation] = {}
         for i, document in enumerate(documents):
             turns = self.linearization.turns(document)
-            self._advance(i, document, turns, None, open_, results)
+            self._advance(i, document, turns, None, open_, results, [])
         while open_:
             asked = [(i, k) for i, c in open_.items() for k in range(len(c.pending))]
             answers = self._answer([open_[i].pending[k] for i, k in asked], params)
@@ -237,21 +246,26 @@ class Predictor(RoundPredictor[Model]):
                 open_[i].answers[k] = answer
             for i, c in list(open_.items()):
                 del open_[i]
-                self._advance(i, c.document, c.turns, c.answers, open_, results)
+                said = [*c.said, *c.answers]
+                self._advance(i, c.document, c.turns, c.answers, open_, results, said)
         for result in results:
             assert result is not None
             yield result
 
-    def _advance(self, i, document, turns, answers, open_, results) -> None:
+    def _advance(self, i, document, turns, answers, open_, results, said) -> None:
         """Moves a conversation to its next turns or its end; an error ends only this one."""
         try:
             pending = next(turns) if answers is None else turns.send(answers)
         except StopIteration as stop:
-            results[i] = document.with_annotation(stop.value)
+            found = document.with_annotation(stop.value)
+            if self.keep_actions:
+                kept = [answer.actions.tolist() for answer in said]
+                found = replace(found, extra={**found.extra, ACTIONS: kept})
+            results[i] = found
         except T5CorefError as error:
             results[i] = failed(document, error)
         else:
-            open_[i] = _Conversation(document, turns, pending, [None] * len(pending))
+            open_[i] = _Conversation(document, turns, pending, [None] * len(pending), said)
 
     def _answer(self, turns: Sequence[Turn], params: Any) -> list[Answer]:
         """The model's actions for turns of any lengths, in order."""

@@ -8,6 +8,8 @@ import sys
 
 from t5coref import corpora
 from t5coref.cli import compile_cache
+from t5coref.cli.ledger import DESCRIPTION as LEDGER
+from t5coref.cli.ledger import LedgerReport, add_ledger_arguments
 from t5coref.cli.mentions import ToldScores
 from t5coref.cli.models import add_model_arguments, load_predictor
 from t5coref.cli.relations import (
@@ -23,11 +25,12 @@ from t5coref.core.errors import ConfigError
 
 HELP = "predict annotated documents and score the predictions"
 
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Decodes annotated documents with the model and scores its clusters against theirs. Where a corpus
 annotates no singletons, clusters of one mention are left out on both sides. Where documents have
 relations, those of the model are scored, too.
-"""
+
+{LEDGER}"""
 
 EPILOG = f"""\
 {METRICS}
@@ -37,6 +40,7 @@ examples:
   t5coref evaluate --model runs/joint/best --corpus docred dev.json --train train_annotated.json
   t5coref evaluate --model runs/ids/best --mentions gold --corpus litbank dev/*.conll
   t5coref evaluate --model runs/ids/best --mentions runs/mentions/best --corpus litbank dev/*.conll
+  t5coref evaluate --model runs/litbank/best --free --ledger-output free.jsonl --corpus litbank dev
   t5coref evaluate --model VincentNLP/seq2seq-coref-t0-3b --beams 4 --corpus ontonotes test/
 
 {compile_cache.HELP}"""
@@ -53,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--ids", metavar="FILE", help="evaluate only these documents, one id a line"
     )
     add_train_argument(parser)
+    add_ledger_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON with fractions")
     parser.add_argument("--quiet", action="store_true", help="no progress, only warnings")
 
@@ -73,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     scorer, failures = Scorer(remove_singletons=not singletons), 0
     relations, speaks = relation_scorer(args), False
     predictor = load_predictor(args)
+    ledger = LedgerReport(args, predictor, remove_singletons=not singletons)
     told = ToldScores(predictor)
     with DocumentProgress(len(documents), args.quiet) as progress:
         for gold, found in zip(documents, predictor.predict(documents), strict=True):
@@ -82,17 +88,25 @@ def run(args: argparse.Namespace) -> int:
             relations.add(gold, found.annotation)
             speaks |= has_relations(gold, found.annotation)
             told.add(gold, found)
+            ledger.add(gold, found)
             failures += error_of(found) is not None
             progress.advanced([found])
+    ledger.write()
     scores = scorer.compute()
     if args.json:
         out = as_json(scores) | told.to_json()
+        out |= ledger.to_json()
         out |= {"relations": relation_json(relations)} if speaks else {}
         print(json.dumps(out, indent=2))
     else:
         print("\n".join(table(scores)))
         kept = "singletons kept" if singletons else "without singletons"
-        print(f"{counted(len(documents), 'document')}, {kept}", *told.lines(), sep="\n")
+        print(
+            f"{counted(len(documents), 'document')}, {kept}",
+            *told.lines(),
+            *ledger.lines(),
+            sep="\n",
+        )
         if speaks:
             print("", *relation_lines(relations), sep="\n")
     if failures:

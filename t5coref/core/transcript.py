@@ -125,13 +125,10 @@ class Account:
     divergence: int | None = None
 
     def __add__(self, other: Account) -> Account:
-        both = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in COUNTS
-        }  # fmt: skip
-        all_ = {name: getattr(self, name) and getattr(other, name) for name in VERDICTS}
-        ends = [d for d in (self.divergence, other.divergence) if d is not None]
-        return Account(**all_, **both, divergence=min(ends, default=None))
+        verdicts = {name: getattr(self, name) and getattr(other, name) for name in VERDICTS}
+        counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        found = [d for d in (self.divergence, other.divergence) if d is not None]
+        return Account(**verdicts, **counts, divergence=min(found, default=None))
 
 
 VERDICTS = ("exact", "exact_normalized", "passed")
