@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import types
 
 import pytest
 
-from t5coref import cli
+from t5coref import cli, linearize
 from t5coref.cli import models
 from t5coref.cli.mentions import add_mentions_arguments, mention_source, told
 from t5coref.core.document import Annotation, Document
@@ -15,6 +16,7 @@ from t5coref.core.errors import ConfigError
 from t5coref.core.given_mentions import given
 from t5coref.corpora import jsonl
 from t5coref.downstream.head_model import head_model
+from t5coref.mentions import ToldPredictor
 from t5coref.model import from_scratch
 from t5coref.nn.downstream import TaggingHead
 from t5coref.nn.stack import T5Config
@@ -177,6 +179,14 @@ def parsed(*argv):
 def test_sources_that_are_not_there(argv, message):
     with pytest.raises(ConfigError, match=message):
         mention_source(parsed(*argv))
+
+
+@pytest.mark.parametrize("name", sorted(linearize.FORMATS))
+def test_formats_say_whether_they_are_told(name):
+    """A predictor of such a format is asked for mentions, and only such a one."""
+    predictor = types.SimpleNamespace(linearization=linearize.FORMATS[name], round_size=2)
+    wrapped = isinstance(told(None, predictor), ToldPredictor)
+    assert wrapped == (name in linearize.MENTION_GIVEN)
 
 
 def test_who_needs_mentions_and_who_does_not():
