@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import report
@@ -58,7 +58,7 @@ def measure(
     """Answers the questions of the documents in both forms, in turn."""
     words = vocabulary(documents=demo_stories(count=200, seed=11), size=1000)
     tokenizer = Tokenizer(words.model, linearize.symbols_of("qa"))
-    size = dict(SHAPES[shape])
+    size: dict[str, Any] = dict(SHAPES[shape])
     layers = size.pop("layers")
     config = T5Config(vocab_size=tokenizer.size, num_encoder_layers=layers,
                       num_decoder_layers=layers, dropout_rate=0.0, **size)  # fmt: skip

@@ -36,6 +36,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the clusters of the documents and find their relations only; gold ones when "
         "evaluating")  # fmt: skip
     add_mentions_arguments(add)
+    add("--question-model", metavar="DIR",
+        help="with a model of iterative-ids: a model of the format qa, whose answers speak to its "
+        "choices (docs/questions.md)")  # fmt: skip
+    add("--question-weight", type=float, metavar="X",
+        help="with --question-model: how much its evidence counts (default: 1)")  # fmt: skip
     add("--window", type=int, metavar="N",
         help="pieces of a window (default: the model's own); for a model with heads, which reads "
         "documents whole, those of the longest document (default: 4096)")  # fmt: skip
@@ -131,14 +136,14 @@ def search_of(args: argparse.Namespace) -> Search:
 
 _OF_SEQUENCES = (
     "stride", "carry", "drop_singletons", "keep_singletons", "beams", "length_penalty",
-    "constraint", "free", "model_parallel", "target_ratio",
+    "constraint", "free", "model_parallel", "target_ratio", "question_model",
 )  # fmt: skip
 """Arguments that mean nothing to a model that writes no sequences."""
 
 _OF_SEARCHES = (
-    "carry", "beams", "length_penalty", "constraint", "free", "model_parallel", "target_ratio",
+    "beams", "length_penalty", "constraint", "free", "model_parallel", "target_ratio",
 )  # fmt: skip
-"""Arguments that mean nothing to a model whose outputs are answers to questions."""
+"""Arguments that mean nothing where nothing is searched for, and one device holds the weights."""
 
 
 def load_predictor(args: argparse.Namespace) -> Extractor:
@@ -149,6 +154,8 @@ def load_predictor(args: argparse.Namespace) -> Extractor:
     """
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}; expected at least 1")
+    if args.question_weight is not None and args.question_model is None:
+        raise ConfigError("--question-weight is for --question-model DIR; expected it with that")
     mentions = mention_source(args)
     if args.relation_model is None:
         return told(mentions, _one_predictor(args))
@@ -178,13 +185,31 @@ def _one_predictor(args: argparse.Namespace) -> Extractor:
     search = search_of(args)
     model = load_model(args)
     if asks_questions(model):
-        _refuse(args, _OF_SEARCHES, f"is of the format {model.format.name}, which needs no search")
+        without = ("carry", "question_model", *_OF_SEARCHES)
+        _refuse(args, without, f"is of the format {model.format.name}, which needs no search")
+    if args.question_model is not None:
+        return _integrated_predictor(args, model)
     return predictor_of(
         model,
         batch_size=args.batch_size,
         target_ratio=args.target_ratio,
         search=search,
         model_parallel=args.model_parallel,
+    )
+
+
+def _integrated_predictor(args: argparse.Namespace, model: Model) -> Extractor:
+    from t5coref.model import Model
+    from t5coref.questions import IntegratedPredictor, QuestionPredictor
+
+    _refuse(args, _OF_SEARCHES, "with --question-model is decoded greedily")
+    asking = Model.load(args.question_model, dtype=model.config.dtype)
+    weight = 1.0 if args.question_weight is None else args.question_weight
+    return IntegratedPredictor(
+        model,
+        QuestionPredictor(asking, batch_size=args.batch_size),
+        weight=weight,
+        batch_size=args.batch_size,
     )
 
 

@@ -206,5 +206,6 @@ class QuestionPredictor(RoundPredictor[Model]):
             prompts[row, :asked] = self.linearization.prompts(turn)
             legal[row, :asked] = self.linearization.legal(turn)
         batch = self._by_row((sources, prompts, legal))
+        self.decoder_calls += 1
         log_probs = np.asarray(answer_batch(self._network, params, *batch, answers), np.float64)
         return [log_probs[row, : len(turn.asked)] for row, turn in enumerate(turns)]
