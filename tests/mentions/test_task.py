@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 
@@ -22,6 +21,7 @@ from t5coref.model import from_scratch
 from t5coref.nn.downstream import TaggingHead
 from t5coref.nn.downstream.tagging import NO_TAG, TAG
 from t5coref.nn.stack import T5Config
+from t5coref.train.inputs import vocabulary
 from t5coref.train.loop import fit
 from t5coref.train.optimizers import adamw
 
@@ -29,17 +29,21 @@ TINY = T5Config(
     vocab_size=1, emb_dim=16, num_heads=2, num_encoder_layers=1, num_decoder_layers=1, head_dim=8,
     mlp_dim=32, dropout_rate=0.0,
 )  # fmt: skip
-WORDS = ("the", "dog", "saw", "she", "near", "Ben")
+UNITS = (("the", "dog"), ("her", "dog"), ("saw",), ("she",), ("near",), ("Ben",))
 
 
-def story(seed, words=20):
-    """Each "she" and "Ben" is a mention, and each "the" with the word behind it."""
+def story(seed, units=12):
+    """Mentions are "the dog", "her dog" and "her" in it, "she" and "Ben"."""
     rng = np.random.default_rng(seed)
-    text = tuple(WORDS[i] for i in rng.integers(0, len(WORDS), words))
-    one = [(i, i + 1) for i, word in enumerate(text) if word in ("she", "Ben")]
-    two = [(i, i + 2) for i, word in enumerate(text[:-1]) if word == "the" and text[i + 1] != "the"]
-    clusters = tuple((span,) for span in one + two)
-    return Document(doc_id=f"s{seed}", words=text, annotation=Annotation(clusters))
+    text, spans = [], []
+    for unit in (UNITS[i] for i in rng.integers(0, len(UNITS), units)):
+        if unit[0] not in ("saw", "near"):
+            spans.append((len(text), len(text) + len(unit)))
+        if unit[0] == "her":
+            spans.append((len(text), len(text) + 1))
+        text += unit
+    clusters = tuple((span,) for span in spans)
+    return Document(doc_id=f"s{seed}", words=tuple(text), annotation=Annotation(clusters))
 
 
 @functools.cache
@@ -48,19 +52,20 @@ def optimizer(total):
 
 
 @pytest.fixture(scope="module")
-def base(tokenizer):
-    return from_scratch(TINY, tokenizer)
-
-
-@pytest.fixture(scope="module")
 def stories():
     return [story(seed) for seed in range(12)]
 
 
 @pytest.fixture(scope="module")
+def base(stories):
+    """Its tokenizer has a piece for each word."""
+    return from_scratch(TINY, vocabulary(documents=stories, size=64))
+
+
+@pytest.fixture(scope="module")
 def trained(base, stories, tmp_path_factory):
     task = MentionTagging(
-        train_set=stories, dev_set=stories, window=24, max_depth=3, hidden_dim=32, dropout_rate=0.0
+        train_set=stories, dev_set=stories, window=12, max_depth=3, hidden_dim=32, dropout_rate=0.0
     )
     objective = HeadObjective(base=base, task=task, eval_batch_size=8)
     folder = tmp_path_factory.mktemp("run")
@@ -102,10 +107,10 @@ def test_proposals_do_not_depend_on_their_company(trained, proposer, stories):
 
 
 def test_a_bias_finds_more(trained, proposer, stories):
-    eager = MentionProposer(proposer.model, bias=8.0, batch_size=8)
+    eager = MentionProposer(proposer.model, bias=50.0, batch_size=8)
     few, many = ([given(d).spans for d in p.predict(stories)] for p in (proposer, eager))
     assert sum(map(len, many)) > sum(map(len, few))
-    assert eager.identity["bias"] == 8.0
+    assert eager.identity["bias"] == 50.0
     assert json.loads(json.dumps(proposer.identity))["bias"] == 0.0
     with pytest.raises(ConfigError, match="bias is nan"):
         MentionProposer(proposer.model, bias=float("nan"))
@@ -114,7 +119,7 @@ def test_a_bias_finds_more(trained, proposer, stories):
 def test_the_card_has_what_proposing_needs(trained):
     model = HeadModel.load(trained.best)
     assert (model.task, model.head) == ("mentions", TaggingHead(12, 32, 0.0))
-    assert model.data == {"window": 24, "stride": 18, "max_depth": 3, "bias": 0.0}
+    assert model.data == {"window": 12, "stride": 9, "max_depth": 3, "bias": 0.0}
 
 
 def test_models_of_other_tasks_are_refused(base):
@@ -124,7 +129,7 @@ def test_models_of_other_tasks_are_refused(base):
 
 
 def test_settings_and_notes(tokenizer, stories):
-    crossing = dataclasses.replace(stories[0], annotation=Annotation((((0, 3), (2, 5)), ((1, 2),))))
+    crossing = stories[0].with_annotation(Annotation((((0, 3), (2, 5)), ((1, 2),))))
     task = MentionTagging(train_set=[crossing], window=24)
     assert task.scorer(tokenizer) is None
     (note,) = task.notes(task.rows(tokenizer))
