@@ -58,7 +58,7 @@ def ids(tokenizer):
 DOCUMENTS = [story(1), story(4), story(0)]
 
 
-@pytest.mark.parametrize("carry", [False, True])
+@pytest.mark.parametrize("carry", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_without_weight_it_is_iterative_generation(ids, questions, carry):
     format_ = Format("iterative-ids", {**IDS, "carry": carry})
     model = dataclasses.replace(ids, format=format_)

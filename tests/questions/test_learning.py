@@ -67,6 +67,26 @@ def test_what_was_learnt_is_predicted_and_scored(folder, stories, tmp_path, caps
     status = cli.main([*argv, str(file), "--beams", "2"])
     assert status == 2
     assert "leave out --beams" in capsys.readouterr().err
+    assert cli.main([*argv, str(file), "--question-weight", "1"]) == 2
+    assert "--question-model DIR" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_questions_speak_to_iterative_generation(folder, stories, tmp_path, capsys):
+    """What an untrained model chooses is decided by the questions, if they count enough."""
+    file = tmp_path / "stories.jsonl"
+    jsonl.write(stories, file)
+    tokenizer = Tokenizer(Model.load(folder).tokenizer.model, linearize.symbols_of("iterative-ids"))
+    options = {"window": 128, "max_clusters": 40}
+    from_scratch(SMALL, tokenizer, format=Format("iterative-ids", options)).save(tmp_path / "ids")
+    argv = ["evaluate", "--model", str(tmp_path / "ids"), "--corpus", "jsonl", "--mentions", "gold"]
+    argv += [str(file), "--json", "--quiet"]
+    assert cli.main(argv) == 0
+    alone = json.loads(capsys.readouterr().out)["conll"]["f1"]
+    argv += ["--question-model", str(folder), "--question-weight", "1e6"]
+    assert cli.main(argv) == 0
+    together = json.loads(capsys.readouterr().out)["conll"]["f1"]
+    assert together == 1.0 > alone
 
 
 def test_tuned_weights_are_stored_and_used(folder, stories, tmp_path, capsys):
