@@ -54,7 +54,7 @@ def test_a_random_model_answers_every_mention_of_every_window(model, stories, na
     assert "gives no mentions" in error_of(found[-1])
     assert found[-1].annotation == Annotation()
     assert sum(answered) > 60
-    assert carried > 20
+    assert carried > 0
     assert any(lines) == ("memory" in OWN[name])
     for document in found[:-1]:
         told = {tuple(span) for span in document.extra["mentions"]["spans"]}
