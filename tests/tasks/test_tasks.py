@@ -18,7 +18,7 @@ from seqio import test_utils
 
 import tasks
 from t5coref import cli
-from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.errors import ConfigError
 from t5coref.data.features import CorefFeatureConverter
 from t5coref.data.task import CorefTask, coref_recipe, task_linearization
 from t5coref.linearize import PLAIN_TEXT, RELATIONS
@@ -84,7 +84,7 @@ def test_seqio_tests_every_task(name, environment):
     row = task.source.rows("validation")[0]
     if task.recipe.linearization in ("qa-passage", "qa-text"):
         # A passage a question; SeqIO's test has one example alone, which is no whole document.
-        with pytest.raises(MismatchError, match="none has all of its windows"):
+        with pytest.raises(ValueError, match="none has all of its windows"):
             test_utils.test_task(name, {"validation": {**row, "answers": row["targets"][None]}},
                                  output_feature_name="answers",
                                  feature_encoder=CorefFeatureConverter())  # fmt: skip
