@@ -308,6 +308,7 @@ class Predictor(RoundPredictor[Model]):
             max_steps,
             self.search,
         )
+        self.decoder_calls += int(found.calls)
         actions, log_probs, ends = (
             np.asarray(x[:, 0]) for x in (found.actions, found.log_probs, found.lengths)
         )

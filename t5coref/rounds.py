@@ -35,6 +35,9 @@ class RoundPredictor(ABC, Generic[W]):
       batch_size: rows computed at once at most.
       round_size: documents taken at once.
       mesh: the devices; its axis `data` divides `batch_size`, and each batch among them.
+
+    Attributes:
+      decoder_calls: made so far; 0 for models without a decoder.
     """
 
     def __init__(self, model: W, *, batch_size: int, round_size: int, mesh: Mesh):
@@ -42,6 +45,7 @@ class RoundPredictor(ABC, Generic[W]):
         self.batch_size, self.round_size = batch_size, round_size
         self._mesh = mesh
         self._params: Any = None
+        self.decoder_calls = 0
 
     def predict(
         self, documents: Iterable[Document], params: Mapping[str, Any] | None = None
