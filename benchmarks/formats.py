@@ -42,6 +42,7 @@ from t5coref import corpora
 from t5coref.core.document import Document
 from t5coref.core.ledger import LedgerScorer
 from t5coref.core.metrics import Scorer
+from t5coref.corpora import jsonl
 from t5coref.decode.search import Free
 from t5coref.linearize.audit import audit
 from t5coref.mentions import MentionProposer
@@ -144,7 +145,7 @@ def trained(row: Row, corpus: Corpus, args: argparse.Namespace) -> dict[str, Any
     folder.mkdir(parents=True, exist_ok=True)
     documents = folder.parent / "train.jsonl"
     if not documents.is_file():
-        corpora.jsonl.write(corpus.train, documents)
+        jsonl.write(corpus.train, documents)
     steps, mean = steps_for(row, corpus, args)
     bindings = {
         "MODEL": args.start, "TRAIN_FILES": str(documents), "STEPS": steps, "SEED": args.seed,
