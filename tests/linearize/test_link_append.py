@@ -121,6 +121,7 @@ def test_round_trip_where_no_text_repeats(spelling, document, min_mentions):
     assert not lin.skipped
 
 
+@settings(max_examples=25)
 @given(document=documents())
 def test_the_oracle_is_legal(spelling, document):
     lin = LinkAppend(spelling, window=100)
