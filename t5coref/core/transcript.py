@@ -131,8 +131,8 @@ class Account:
         return Account(**verdicts, **counts, divergence=min(found, default=None))
 
 
-VERDICTS = ("exact", "exact_normalized", "passed")
-COUNTS = (
+VERDICTS: tuple[str, ...] = ("exact", "exact_normalized", "passed")
+COUNTS: tuple[str, ...] = (
     "source", "inserted", "deleted", "substituted", "tail", "extra_marks", "missing_marks",
     "outside_ids", "mentions", "answered", "unended", "unaligned",
 )  # fmt: skip
