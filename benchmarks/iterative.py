@@ -9,8 +9,8 @@ best of the legal symbols at its end. It is given a jitted decoder, a source tha
 and prefixes padded to a few lengths, so that what is compared is the loop alone. Both loops decode
 one document at a time, in turn; compilation is not in the times.
 
-The documents are generated stories, put one after the other. Random weights foresee no symbol, so
-calls are as many as they ever are; a trained model's symbols are foreseen more often.
+The documents are generated stories, put one after the other. How many symbols are foreseen, and
+with that our calls, is a matter of the weights: random ones tend to repeat one symbol.
 
   pieces           of the source, marks included
   mentions         of a document
