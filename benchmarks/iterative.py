@@ -113,6 +113,7 @@ def last_logits(network: T5, params: Any, encoded, source, read, last, symbols) 
         {"params": params}, encoded, source, read, there, enable_dropout=False,
         logit_symbols=symbols, method="decode",
     )  # fmt: skip
+    assert isinstance(logits, jax.Array)
     return logits[0, last]
 
 
@@ -185,7 +186,7 @@ def measure(
     format_ = linearize.get(name, tokenizer, window=pieces)
     assert isinstance(format_, Iterative)
     turns = [format_.split(d)[0] for d in long_stories(pieces, documents, tokenizer)]
-    size = dict(SHAPES[shape])
+    size: dict[str, Any] = dict(SHAPES[shape])
     layers = size.pop("layers")
     config = T5Config(vocab_size=tokenizer.size, num_encoder_layers=layers,
                       num_decoder_layers=layers, dropout_rate=0.0, **size)  # fmt: skip
@@ -210,7 +211,10 @@ def measure(
                 best[i, side] = min(seconds, best.get((i, side), seconds))
     mentions = sum(int((t.source == format_.close).sum()) for t in turns)
     seconds = [sum(v for (_, s), v in best.items() if s == side) for side in (0, 1)]
-    return Result(name, shape, pieces, len(turns), mentions, *seconds, *calls, identical)
+    mine, other = seconds
+    return Result(
+        name, shape, pieces, len(turns), mentions, mine, other, calls[0], calls[1], identical
+    )
 
 
 def table(results: Sequence[Result]) -> str:
