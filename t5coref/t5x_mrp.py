@@ -78,7 +78,6 @@ class T5WithMRP(T5):
         }  # fmt: skip
         return hidden, self.mrp(encoded, cand_mask, **asked)
 
-
     def everything(self, features: Mapping[str, jax.Array], cand_mask: jax.Array) -> None:
         """Uses every parameter once: what `states` leaves to the loss, the head of targets, too."""
         names = ("encoder_input_tokens", "decoder_input_tokens", "decoder_target_tokens")
