@@ -25,8 +25,7 @@ import numpy as np
 from t5coref.core.align import UNALIGNED
 from t5coref.core.document import Annotation, Document, Span
 from t5coref.core.errors import ConfigError
-from t5coref.core.rules import DONE, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
-from t5coref.core.symbols import Inventory
+from t5coref.core.rules import Rules
 from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, PieceEncoder, Turn
 from t5coref.linearize.link_append_actions import (
@@ -39,12 +38,11 @@ from t5coref.linearize.link_append_actions import (
     read,
 )
 from t5coref.linearize.link_append_input import AND, ARROW, HASH, Inputs, Spelling, View
+from t5coref.linearize.stretches import stretches
 from t5coref.linearize.windowed import REFERENCE, STRICT
 
 SMALLEST = 64  # pieces of an input
 NUMBERS = 500  # clusters whose numbers the table can spell; pieces of the source are spelt anyway
-
-COPY, FIRST = range(2)  # actions that the table begins with; the pieces of marks from FIRST on
 
 NO_CLUSTERS: Mapping[Span, int] = MappingProxyType({})
 NO_VIEW = View((), (0, 0))
@@ -129,28 +127,7 @@ class LinkAppend:
     def _rules(self) -> Rules:
         """Stretches of the source, and the pieces of marks anywhere between them."""
         marks = [HASH, ARROW, AND, NOTHING, *(f"[{k}" for k in range(1, NUMBERS + 1))]
-        pieces = sorted({p for mark in marks for p in self.tokenizer.encode(mark)})
-        end = self.tokenizer.eos_id
-        ids = (PIECE, *pieces, end)
-        last = len(ids) - 1
-        return Rules.compile(
-            Inventory(ids, ("<piece>", *map(self.tokenizer.piece, ids[1:]))),
-            [Effect.ADVANCE, *[Effect.SPREADS] * len(pieces), Effect.PASSES],
-            [
-                Cell(TEXT, COPY, TEXT, Guard.MORE, 1),
-                *(Cell(TEXT, action, TEXT, cost=1) for action in range(FIRST, last)),
-                Cell(TEXT, last, DONE),
-            ],
-            copy=COPY,
-            marks=(end,),
-            due=Due(piece=0, mark=1),
-            twinned=False,
-            max_depth=0,
-            max_clusters=1,
-            spread=True,
-            literal=True,
-            anywhere=True,
-        )
+        return stretches(self.tokenizer, (p for mark in marks for p in self.tokenizer.encode(mark)))
 
     @property
     def places(self) -> Places:

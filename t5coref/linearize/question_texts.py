@@ -16,9 +16,8 @@ import numpy as np
 
 from t5coref.core.document import Annotation, Span
 from t5coref.core.errors import ConfigError
-from t5coref.core.rules import DONE, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
+from t5coref.core.rules import Rules
 from t5coref.core.segment import INSERTED
-from t5coref.core.symbols import Inventory
 from t5coref.linearize.base import Actions, PieceEncoder, Turn
 from t5coref.linearize.questions import (
     FORWARD,
@@ -26,11 +25,9 @@ from t5coref.linearize.questions import (
     Passages,
     QuestionTurn,
 )
+from t5coref.linearize.stretches import stretches
 
 REFERS = "refers to"
-COPY, FIRST = range(2)
-"""Actions that the table begins with; pieces and symbols of answers from FIRST on."""
-
 NO_WINDOW = Turn("", 0, 0, np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
@@ -77,27 +74,7 @@ class TextPassages(Passages):
         """Stretches of the source, what stands between the two texts, and the other answers."""
         super().make_rules()  # looks up the symbols
         self.refers = tuple(self.tokenizer.encode(REFERS))
-        end = self.tokenizer.eos_id
-        ids = (PIECE, *sorted({*self.refers, *self.answer_ids}), end)
-        last = len(ids) - 1
-        return Rules.compile(
-            Inventory(ids, ("<piece>", *map(self.tokenizer.piece, ids[1:]))),
-            [Effect.ADVANCE, *[Effect.SPREADS] * (last - FIRST), Effect.PASSES],
-            [
-                Cell(TEXT, COPY, TEXT, Guard.MORE, 1),
-                *(Cell(TEXT, action, TEXT, cost=1) for action in range(FIRST, last)),
-                Cell(TEXT, last, DONE),
-            ],
-            copy=COPY,
-            marks=(end,),
-            due=Due(piece=0, mark=1),
-            twinned=False,
-            max_depth=0,
-            max_clusters=1,
-            spread=True,
-            literal=True,
-            anywhere=True,
-        )
+        return stretches(self.tokenizer, {*self.refers, *self.answer_ids})
 
     def oracle(self, turn: Turn, gold: Annotation) -> Actions:
         """The answer to the turn's question, in words."""

@@ -18,19 +18,19 @@ import numpy as np
 
 from t5coref.core.align import UNALIGNED
 from t5coref.core.document import Annotation, Confidence, Relation, Span
-from t5coref.core.rules import DONE, NUMBER, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
-from t5coref.core.symbols import Inventory
+from t5coref.core.rules import DONE, NUMBER, PIECE, TEXT, Cell, Effect, Guard, Rules
 from t5coref.core.transcript import Transcript
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.mentions import Mention, in_window
 from t5coref.linearize.reading import Found, Reading, in_words, tokens
 from t5coref.linearize.relations import RelationFormat, RelationTypes, type_symbols
+from t5coref.linearize.stretches import COPY, quoting
 from t5coref.linearize.windowed import Windowed, Written
 
 JOIN = "<;>"
 
-COPY, AND, END, FIRST = range(4)
-"""Actions that the table begins with; entity types from FIRST on, then relation types."""
+AND, END, FIRST = range(COPY + 1, 4)
+"""Actions behind COPY; entity types from FIRST on, then relation types."""
 
 # Modes: within the text of an entity, before its first or a further text, and behind the tail.
 HEAD, HEAD_NEXT, TAIL_FIRST, TAIL, TAIL_NEXT, RELATED = range(NUMBER, NUMBER + 6)
@@ -86,8 +86,9 @@ class RelationText(RelationFormat, Windowed):
             *(Cell(TAIL, action, RELATED) for action in typed),
             *(Cell(RELATED, action, TEXT) for action in related),
         ]
-        return Rules.compile(
-            Inventory(ids, ("<piece>", *(self.tokenizer.piece(t) for t in ids[1:]))),
+        return quoting(
+            self.tokenizer,
+            ids,
             [
                 Effect.ADVANCE,
                 Effect.SPREADS,
@@ -95,15 +96,6 @@ class RelationText(RelationFormat, Windowed):
                 *[Effect.SPREADS] * (len(kinds) + len(relations)),
             ],
             [Cell(TEXT, END, DONE), *(cells if relations else ())],
-            copy=COPY,
-            marks=(end,),
-            due=Due(piece=0, mark=1),
-            twinned=False,
-            max_depth=0,
-            max_clusters=1,
-            spread=True,
-            literal=True,
-            anywhere=True,
         )
 
     def write(self, turn: Turn, closings: list[tuple[Mention, int]]) -> list[Written]:
