@@ -109,10 +109,10 @@ def make_model(tiny_tasks, config):
     from t5coref.nn.t5 import T5
     from t5coref.t5x_adapter import CorefModel
 
-    def make(task="tiny_full_copy", *, scan_layers=False, **options):
+    def make(task="tiny_full_copy", *, scan_layers=False, vocab_size=256, **options):
         rules = adafactor.standard_logical_factor_rules()
         options.setdefault("optimizer_def", adafactor.Adafactor(logical_factor_rules=rules))
-        network = T5(dataclasses.replace(config, scan_layers=scan_layers))
+        network = T5(dataclasses.replace(config, scan_layers=scan_layers, vocab_size=vocab_size))
         return CorefModel(module=network, task=task, **options)
 
     return make
