@@ -62,7 +62,7 @@ class SentenceTurn(Turn):
 
 
 class LinkAppend:
-    """Links of the mentions of each sentence to what was found before; answers are plain text.
+    """Links of each sentence's mentions to what was found before, in plain text.
 
     Args:
       tokenizer: any T5's or mT5's; the format has no symbols of its own.

@@ -88,7 +88,7 @@ class Questionnaire(NamedTuple):
 
 
 class Questions(MentionGiven):
-    """Questions about marked mentions, all of a window answered behind one encoding.
+    """Questions about marked mentions; those of a window share its encoding.
 
     Args:
       tokenizer: with the format's symbols.
@@ -350,7 +350,7 @@ class Questions(MentionGiven):
 
 
 class Passages(Questions):
-    """The same questions, each about a window of its own that marks who is asked about.
+    """The same questions, each about a window of its own, which marks the mention.
 
     The published form, which encodes the window again for each question: the source begins with the
     task, and `<q>` stands before the mention.

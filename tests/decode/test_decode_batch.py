@@ -100,9 +100,17 @@ def test_guesses_change_nothing_of_what_beams_find(learnt, name, which):
     assert_same(guessed, single)
     assert_same(again, single)
     assert again.calls <= guessed.calls <= single.calls
-    if which == "trained" and name in learnt.examples:
-        assert guessed.calls < 0.9 * single.calls
-        assert again.calls < 0.8 * single.calls
+
+
+def test_beams_guess_what_was_learnt_by_heart(learnt):
+    """Of the story that was learnt in this format: how others are written is up to chance."""
+    case = Case(learnt, "full-copy", learnt.trained, count=1)
+    assert case.turns[0].doc_id == learnt.examples["full-copy"].turn.doc_id
+    single, _ = case.decode(Beam(3, 1.0, drafts=(1,)))
+    guessed, memory = case.decode(Beam(3, 1.0, drafts=GUESSES))
+    again, _ = case.decode(Beam(3, 1.0, drafts=GUESSES), memory)
+    assert guessed.calls < 0.9 * single.calls
+    assert again.calls < 0.8 * single.calls
 
 
 @pytest.mark.parametrize("name", ["input-feed", pytest.param("partial", marks=pytest.mark.slow)])

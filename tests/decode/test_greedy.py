@@ -104,6 +104,8 @@ def test_guessing_finds_what_a_search_in_python_finds(tokenizer, name, rule):
         assert longest / DRAFTS[-1] <= found.calls <= longest
         if rule == "strict":
             assert np.all(found.lengths[:, 0] <= batch.budgets)
+        if rule == "strict" and not lin.rules.anywhere:
+            # Where text may be quoted from any place, random models are not to be guessed.
             assert found.calls < longest
 
 
