@@ -159,7 +159,7 @@ def test_command_line_errors_are_short(folder, stories, tmp_path, capsys):
     command += ["--output", str(tmp_path / "x")]
     cases = [
         (["--beams", "0"], "--beams is 0"),
-        (["--linearization", "full"], "no linearization is called 'full'; expected one of document"),
+        (["--linearization", "full"], "no linearization is called 'full'; expected one of docu"),
         (["--linearization", "integer-free"], "the tokenizer has no symbol '</new>'"),
     ]
     for options, message in cases:
