@@ -329,13 +329,9 @@ class CorefModel(models.EncoderDecoderModel):
 
     def _weighted(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """The batch with the weights of the rules, as the local loop has them."""
-        weights = batch["decoder_loss_weights"].astype(jnp.float32)
-        copies = batch["decoder_target_tokens"] == self._rules.inventory.ids[self._rules.copy]
-        weights = jnp.where(copies, weights * self._rules.copy_weight, weights)
-        if self._rules.answer_length is not None:
-            counts = (jnp.arange(weights.shape[1]) + 1) % self._rules.answer_length == 0
-            weights = weights * counts.astype(jnp.float32)[None, :]
-        return {**batch, "decoder_loss_weights": weights}
+        there = batch["decoder_loss_weights"].astype(jnp.float32)
+        weights = self._rules.loss_weights(jnp.asarray(batch["decoder_target_tokens"]))
+        return {**batch, "decoder_loss_weights": there * weights}
 
     def _target_columns(self, batch: Mapping[str, jax.Array]) -> jax.Array:
         """The targets int32 `[B, T]` as columns of the logits; one that is none yields a NaN."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -237,6 +237,19 @@ class Rules:
     def exact(self) -> bool:
         """Whether every output has exactly the steps of the shortest one."""
         return any(self.due) and not self.slack_cost[self.next_mode >= 0].any()
+
+    def loss_weights(self, actions: Any) -> Any:
+        """What the actions `[B, T]`, vocabulary ids, count in training: float32, of their library.
+
+        Padding is not told from actions.
+        """
+        xp = actions.__array_namespace__()
+        one, copy = (xp.asarray(weight, dtype=xp.float32) for weight in (1.0, self.copy_weight))
+        weights = xp.where(actions == self.inventory.ids[self.copy], copy, one)
+        if self.answer_length is None:
+            return weights
+        last = (xp.arange(actions.shape[1]) + 1) % self.answer_length == 0
+        return weights * xp.asarray(last, dtype=xp.float32)[None, :]
 
     def does(self, mode: int, action: int) -> Effect:
         """What an action does in a mode: numbers of relations leave the document as it is."""

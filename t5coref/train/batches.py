@@ -131,8 +131,6 @@ def collator(
         column = np.full(max(rules.scored_ids) + 1, -1, np.int32)
         column[np.asarray(rules.scored_ids)] = np.arange(len(rules.scored_ids))
 
-    copied = rules.inventory.ids[rules.copy]
-
     def collate(rows: Sequence[Example]) -> Batch:
         sources = [row.turn.source for row in rows]
         answers = [row.actions for row in rows]
@@ -140,9 +138,7 @@ def collator(
         length = target_length or padded_length(max(map(len, answers)))
         actions = _padded(answers, length)
         there = np.arange(length)[None, :] < np.asarray([len(a) for a in answers])[:, None]
-        weights = np.where(actions == copied, np.float32(rules.copy_weight), np.float32(1)) * there
-        if rules.answer_length is not None:
-            weights *= (np.arange(length) + 1) % rules.answer_length == 0
+        weights = rules.loss_weights(actions) * there
         # A feed may be two pieces side by side, and so is the first one then.
         shifted = [np.pad(r.feeds[:-1], [(1, 0), (0, 0)][: r.feeds.ndim]) for r in rows]
         targets = actions if column is None else np.where(there, column[actions], 0)
