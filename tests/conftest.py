@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
@@ -49,6 +51,18 @@ def pytest_make_collect_report(collector):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     return _as_required(item.path, (yield))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_let_go():
+    """Drops what a module compiled: a process may map 65,530 pieces of memory, and JAX crashes there.
+
+    Each compiled program holds some; the cache on disk still has them.
+    """
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
