@@ -55,7 +55,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(autouse=True, scope="module")
 def _programs_are_let_go():
-    """Drops what a module compiled: a process may map 65,530 pieces of memory, and JAX crashes there.
+    """Drops what a module compiled: at 65,530 mapped pieces of memory (Linux) JAX crashes.
 
     Each compiled program holds some; the cache on disk still has them.
     """
