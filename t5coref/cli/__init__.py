@@ -17,6 +17,7 @@ COMMANDS = {
     "propose": "propose",
     "evaluate": "evaluate",
     "score": "score",
+    "report": "report",
     "view": "view",
     "cloze": "cloze",
     "answers": "answers",

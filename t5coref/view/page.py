@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from types import MappingProxyType
 
 from t5coref.view.article import article
-from t5coref.view.markup import counted, element, escaped, tag
+from t5coref.view.markup import counted, element, escaped
 from t5coref.view.model import View
+from t5coref.view.shell import asset, filled, policy
+
+PACKAGE = "t5coref.view"
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
@@ -28,36 +28,18 @@ def page(
       title: of the page.
       relation_names: what to call relation types: `{"P17": "country"}`; others stand as they are.
     """
-    script = _asset("page.js")
+    script = asset(PACKAGE, "page.js")
     parts = {
-        "policy": tag("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
+        "policy": policy(script),
         "title": escaped(title),
-        "style": _asset("page.css"),
+        "style": asset(PACKAGE, "page.css"),
         "chooser": _chooser(views) if len(views) > 1 else "",
         "articles": "".join(
             article(number, view, relation_names) for number, view in enumerate(views, 1)
         ),
         "script": script,
     }
-    # One pass over the template alone: nothing that was put in is looked at again.
-    out = []
-    for piece in _asset("page.html").split("{{"):
-        name, closed, after = piece.partition("}}")
-        out += [parts[name], after] if closed else [piece]
-    return "".join(out)
-
-
-def _asset(name: str) -> str:
-    return resources.files("t5coref.view").joinpath(name).read_text("utf-8")
-
-
-def _policy(script: str) -> str:
-    """Allows this script and no other, styles, and no request of any kind."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
+    return filled(asset(PACKAGE, "page.html"), parts)
 
 
 def _chooser(views: Sequence[View]) -> str:

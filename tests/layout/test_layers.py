@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "corpora": {"core"},
     "demo": {"core", "corpora"},
     "view": {"core"},
+    "report": {"core", "view"},
     "tokenizer": {"core"},
     "nn": set(),
     "checkpoints": {"nn"},
@@ -155,7 +156,7 @@ import {modules}
         "t5coref, t5coref.core.metrics, t5coref.core.automaton, t5coref.core.segment",
         "t5coref.linearize, t5coref.tokenizer, t5coref.corpora, t5coref.demo",
         "t5coref.cli.score, t5coref.cli.linearize, t5coref.cli.predict, t5coref.cli.train",
-        "t5coref.cli.view, t5coref.cli.show, t5coref.view",
+        "t5coref.cli.view, t5coref.cli.show, t5coref.view, t5coref.cli.report, t5coref.report",
     ],
 )
 def test_light_layers_need_no_accelerator_libraries(modules):

@@ -1,26 +1,16 @@
 """The page in headless Chromium: what its script does, and what a browser reads from its markup.
 
-Skips, saying so, where no Chromium is installed (Debian: `apt-get install chromium`). CHROMIUM may
-name the program.
+Skips, saying so, where no Chromium is installed (`tests/browser.py`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import os
-import shutil
-import subprocess
-
 import pytest
-from pages import parsed
+from browser import driven
 
 from t5coref import demo
 from t5coref.core.document import Annotation, Document, Relation
 from t5coref.view import compared, page, plain
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 HOSTILE = (
     "</script><script>document.documentElement.dataset.broken='1'</script>",
@@ -37,72 +27,11 @@ HOSTILE = (
     "<plaintext>",
 )
 
-REPORT = """
-<script id="driver">
-addEventListener("load", async () => {
-  const out = {};
-  const soon = () => new Promise((done) => setTimeout(done, 30));
-  const one = (selector, root = document) => root.querySelector(selector);
-  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const shown = () => all("article").filter((a) => !a.hidden).map((a) => a.id);
-  const press = (key, target = document.activeElement) =>
-    target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  const place = () => one(".chain .place").textContent;
-  const on = (kind) => all(`article:not([hidden]) ${kind}.on`).length;
-  try {
-    DRIVE
-  } catch (error) {
-    out.error = String(error.stack || error);
-  }
-  const report = document.createElement("pre");
-  report.id = "report";
-  report.textContent = JSON.stringify(out);
-  document.body.append(report);
-});
-</script>
-</body>
-"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    found = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES)]
-    program = next(filter(None, found), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on PATH; install chromium")
-    return program
-
 
 @pytest.fixture
-def drive(chromium, tmp_path):
+def drive(tmp_path):
     """Opens a page, runs statements in it and returns what they put into `out`."""
-
-    def run(views, statements, hash_=""):
-        html = page(views)
-        driver = REPORT.replace("DRIVE", statements)
-        script = driver.split(">", 1)[1].split("</script>")[0]
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        # The page's own policy, widened by exactly this driver.
-        html = html.replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
-        html = html.replace("</body>\n", driver, 1)
-        path = tmp_path / "page.html"
-        path.write_text(html, "utf-8", newline="\n")
-        done = subprocess.run(
-            [
-                chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                f"--user-data-dir={tmp_path / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND",
-                "--window-size=1280,900", "--virtual-time-budget=20000", "--dump-dom",
-                path.as_uri() + hash_,
-            ],
-            capture_output=True, text=True, encoding="utf-8", timeout=120,
-        )  # fmt: skip
-        assert "</html>" in done.stdout, done.stderr
-        report = done.stdout.split('<pre id="report">')[1].split("</pre>")[0]
-        out = json.loads(parsed(f"<p>{report}</p>").text)
-        assert "error" not in out, out["error"]
-        return out
-
-    return run
+    return lambda views, statements, hash_="": driven(page(views), tmp_path, statements, hash_)
 
 
 def test_following_choosing_and_searching(drive):
