@@ -89,6 +89,7 @@ ROWS = {
         Row("qa-forward", "qa", FORWARD, told=True),
         Row("qa-joint", "qa", told=True, tuned=True),
         Row("iterative-ids", "iterative-ids", told=True),
+        Row("iterative-handles", "iterative-handles", told=True),
         Row("iterative-text", "iterative-text", told=True),
     )
 }

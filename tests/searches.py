@@ -165,9 +165,10 @@ def extended(lin, source: Source, hypothesis: Hypothesis, column: int, gained) -
     token = column if rules.literal else rules.inventory.ids[column]
     written = automaton.written(rules, state, token, source)
     fed = automaton.feed(rules, state, token, source)
+    beside = automaton.beside(rules, state, token, source)
     return Hypothesis(
         automaton.step(rules, state, token, source),
-        [*hypothesis.read, (fed, written) if rules.mixed else fed],
+        [*hypothesis.read, (fed, beside) if rules.mixed else fed],
         [*hypothesis.actions, written],
         [*hypothesis.log_probs, gained[1]],
         hypothesis.total + gained[0],

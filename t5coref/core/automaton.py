@@ -305,6 +305,24 @@ def written(rules: Rules, state: State, token: int, source: Source) -> int:
     return token if action == rules.copy else rules.inventory.ids[action]
 
 
+def beside(rules: Rules, state: State, token: int, source: Source) -> int:
+    """What the decoder reads beside `feed`, where it reads two ids (`Rules.mixed`)."""
+    if not rules.openings:
+        return written(rules, state, token, source)
+    return next_opening(rules, source, min(step(rules, state, token, source).frontier))
+
+
+def next_opening(rules: Rules, source: Source, position: int) -> int:
+    """The opening mark of the next mention to be closed; the next mark itself if there is none."""
+    mark, open_ = source.next_mark[position], 0
+    if source.pieces[mark] == rules.marks[0]:
+        for piece in source.pieces[:mark][::-1].tolist():
+            if piece in rules.openings and not open_:
+                return piece
+            open_ += (piece == rules.marks[0]) - (piece in rules.openings)
+    return int(source.pieces[mark])
+
+
 def feed(rules: Rules, state: State, token: int, source: Source) -> int:
     """The vocabulary id that the decoder reads after writing `token`."""
     action = action_of(rules, state, token, source)

@@ -116,7 +116,7 @@ class Rules:
         may be written and scores are over all of it; else over the actions alone.
       aliased: a copied piece that is also an action of the mode acts as that.
       echoed: the decoder reads the copy action itself, not the piece that it stands for.
-      mixed: the decoder reads the mean of what is fed and what was written.
+      mixed: the decoder reads the mean of what is fed and of what was written, or of `openings`.
       number_ids: the symbol that the decoder reads for cluster k where NEW was written, `[N]`;
         empty where numbers are spelt.
       twinned: mentions of one span get ascending numbers, see `State.twins`.
@@ -132,6 +132,9 @@ class Rules:
         itself numbers the clusters.
       anywhere: with `spread`, text may be copied from anywhere in the source, again and again.
       copy_weight: what a copy counts in training; other actions count 1.
+      openings: with `mixed`, the opening marks of mentions in the source, if beside what is fed the
+        decoder reads that of the next mention, and not what was written; the first of `marks` is
+        then what closes a mention. Else empty.
       answer_length: an output consists of so many steps again and again, before its last one; the
         decoder begins anew with each, and in training the last step of each counts, nothing else.
         None = an output is one.
@@ -164,6 +167,7 @@ class Rules:
     source_numbers: tuple[int, ...] = ()
     anywhere: bool = False
     copy_weight: float = 1.0
+    openings: tuple[int, ...] = ()
     answer_length: int | None = None
 
     @classmethod

@@ -21,7 +21,7 @@ class CorefFeatureConverter(seqio.EncDecFeatureConverter):
     """Pads `inputs`, `targets` and `feeds`, and shifts what the decoder reads.
 
     The decoder is scored on `targets` and reads `feeds`, which differ wherever a format copies.
-    Feeds of the format input-feed are pairs, `[T, 2]`, and stay pairs.
+    Feeds of input-feed and iterative-handles are pairs, `[T, 2]`, and stay pairs.
 
     Model features, int32: `encoder_input_tokens` `[S]`; `decoder_input_tokens` (0, then the feeds)
     and `decoder_target_tokens`, `[T]`; `decoder_loss_weights` `[T]`, 1 where there is a target.

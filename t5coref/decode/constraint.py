@@ -15,6 +15,7 @@ from jax import Array
 
 from t5coref.core.rules import DONE, MENTION, NEW, OPENED, TAIL, TEXT, Effect, Guard
 from t5coref.decode import triples
+from t5coref.decode.handles import opened
 from t5coref.decode.tables import Tables
 from t5coref.decode.triples import Triple
 
@@ -24,6 +25,7 @@ class Source(NamedTuple):
 
     pieces: Array  # int32[S]
     next_mark: Array  # int32[S + 1]
+    opening: Array | None = None  # int32[S], `handles.opened`, where the decoder reads it
 
     @classmethod
     def of(cls, tables: Tables, pieces: Array) -> Source:
@@ -32,7 +34,9 @@ class Source(NamedTuple):
         is_mark = jnp.isin(pieces, jnp.asarray(tables.marks, jnp.int32))
         spots = jnp.where(is_mark, jnp.arange(width, dtype=jnp.int32), width)
         first = jax.lax.cummin(jnp.append(spots, jnp.int32(width)), reverse=True)
-        return cls(pieces, first)
+        if not len(tables.openings):
+            return cls(pieces, first)
+        return cls(pieces, first, opened(pieces, tables.openings, tables.marks[0]))
 
 
 class State(NamedTuple):
@@ -354,3 +358,11 @@ def feed(tables: Tables, state: State, source: Source, made: Move) -> Array:
         last = tables.number_ids.shape[0] - 1
         own = jnp.where(new, tables.number_ids[jnp.minimum(state.entities, last)], own)
     return jnp.where(is_copy, piece, own)
+
+
+def beside(tables: Tables, after: State, source: Source, made: Move) -> Array:
+    """`int32[]`: what it reads beside that, where it reads two ids, after the move to a state."""
+    if source.opening is None:
+        return written(tables, made)
+    mark = source.next_mark[first_spot(tables, after.frontier)]
+    return source.opening[jnp.minimum(mark, source.pieces.shape[0] - 1)]

@@ -184,11 +184,11 @@ def after(
 ) -> tuple[Any, State, Place]:
     """What the decoder reads, the state and the place after a move."""
     fed = constraint.feed(tables, state, source, made)
-    written = constraint.written(tables, made)
     copied = made.action == tables.copy
     piece = constraint.piece_at(tables, made.spots, source)
+    behind = constraint.step(tables, state, source, made)
     return (
-        decoder_tokens(tables, fed, written),
-        constraint.step(tables, state, source, made),
+        decoder_tokens(tables, fed, constraint.beside(tables, behind, source, made)),
+        behind,
         Place(made.action, jnp.where(copied, piece, place.piece)),
     )

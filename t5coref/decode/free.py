@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from t5coref.core.rules import NEW, Effect, Rules
+from t5coref.decode.handles import in_closing_order
 from t5coref.decode.search import START, Decoded, NextLogits, Rows
 
 NO_TOKEN = -1
@@ -37,6 +38,8 @@ class Alphabet:
       new_id: what a new cluster is written as, where the decoder reads its number; or NO_TOKEN.
       echoed: see `Rules`.
       mixed: see `Rules`.
+      openings: see `Rules`; None = what is written is read beside what is fed.
+      closing: the mark that closes a mention in the source, with `openings`.
     """
 
     ids: Array
@@ -48,6 +51,8 @@ class Alphabet:
     new_id: int = NO_TOKEN
     echoed: bool = False
     mixed: bool = False
+    openings: Array | None = None
+    closing: int = NO_TOKEN
 
     @classmethod
     def of(cls, rules: Rules, size: int, eos_id: int) -> Alphabet:
@@ -65,6 +70,8 @@ class Alphabet:
             new_id=new[0] if new else NO_TOKEN,
             echoed=rules.echoed,
             mixed=rules.mixed,
+            openings=jnp.asarray(rules.openings, jnp.int32) if rules.openings else None,
+            closing=rules.marks[0] if rules.openings else NO_TOKEN,
         )
 
     @classmethod
@@ -81,8 +88,8 @@ class Alphabet:
 
 jax.tree_util.register_dataclass(
     Alphabet,
-    data_fields=["ids", "number_ids", "passing"],
-    meta_fields=["size", "eos_id", "copy_id", "new_id", "echoed", "mixed"],
+    data_fields=["ids", "number_ids", "passing", "openings"],
+    meta_fields=["size", "eos_id", "copy_id", "new_id", "echoed", "mixed", "closing"],
 )
 
 
@@ -90,7 +97,7 @@ class _Loop(NamedTuple):
     step: Array  # int32[]
     carry: Any
     token: Array  # what the decoder reads next, int32[B] or [B, 2]
-    position: Array  # int32[B], of the piece that is due
+    position: Array  # int32[B], of the piece, or of the mention, that is due
     entities: Array  # int32[B], clusters numbered so far
     ended: Array  # bool[B]
     actions: Array  # int32[B, T]
@@ -122,6 +129,7 @@ def free(
     pieces = jnp.sum(rows.sources > 0, axis=1, dtype=jnp.int32)
     columns = jnp.arange(width, dtype=jnp.int32)[None, :]
     means = (columns > 0) & (columns < alphabet.size) if alphabet.literal else columns >= 0
+    ahead = _ahead(alphabet, rows.sources)
     missing = max(0, max_steps - rows.forced.shape[1])
     forced = jnp.pad(rows.forced, ((0, 0), (0, missing)), constant_values=NO_TOKEN)
 
@@ -142,13 +150,18 @@ def free(
         if not alphabet.echoed:
             at = jnp.minimum(loop.position, last)[:, None]
             fed = jnp.where(copies, jnp.take_along_axis(rows.sources, at, axis=1)[:, 0], fed)
+        position = loop.position + passes.astype(jnp.int32)
+        beside = token
+        if ahead is not None:
+            at = jnp.minimum(position, last)[:, None]
+            beside = jnp.take_along_axis(ahead, at, axis=1)[:, 0]
         open_ = going(loop)
         ends = (token == alphabet.eos_id) | (copies & (loop.position >= pieces - 1))
         return _Loop(
             step=loop.step + 1,
             carry=carry,
-            token=jnp.stack([fed, token], axis=-1) if alphabet.mixed else fed,
-            position=loop.position + passes.astype(jnp.int32),
+            token=jnp.stack([fed, beside], axis=-1) if alphabet.mixed else fed,
+            position=position,
             entities=entities,
             ended=loop.ended | ends,
             actions=loop.actions.at[:, loop.step].set(jnp.where(open_, token, 0)),
@@ -179,6 +192,14 @@ def free(
         log_probs=loop.log_probs[:, None],
         calls=loop.step,
     )
+
+
+def _ahead(alphabet: Alphabet, sources: Array) -> Array | None:
+    """What is read beside a symbol, by how many came so far, `int32[B, S]`; None = the symbol."""
+    if alphabet.openings is None:
+        return None
+    openings, closing, end = alphabet.openings, alphabet.closing, alphabet.eos_id
+    return jax.vmap(lambda pieces: in_closing_order(pieces, openings, closing, end))(sources)
 
 
 def _read_back(alphabet: Alphabet, token: Array, entities: Array) -> tuple[Array, Array]:

@@ -140,9 +140,9 @@ def start(tables: Tables, rows: Rows) -> tuple[Source, State]:
     return source, state
 
 
-def decoder_tokens(tables: Tables, fed: Array, written: Array) -> Array:
-    """What the decoder reads: `fed`, or beside it what was written, on a last axis of two."""
-    return jnp.stack([fed, written], axis=-1) if tables.mixed else fed
+def decoder_tokens(tables: Tables, fed: Array, beside: Array) -> Array:
+    """What the decoder reads: `fed`, or with it what is read beside, on a last axis of two."""
+    return jnp.stack([fed, beside], axis=-1) if tables.mixed else fed
 
 
 def log_probs(logits: Array, allowed: Array) -> tuple[Array, Array]:

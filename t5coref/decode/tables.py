@@ -39,6 +39,7 @@ class Tables:
     role: Array  # int32[M]
     source_numbers: Array  # int32[N], or [0] where the output numbers the clusters
     number_ids: Array  # int32[N], or [0] where numbers are spelt
+    openings: Array  # int32[N], or [0] where the decoder does not read them
     action_of: Array  # int32[V]
     copy: int
     copy_id: int

@@ -25,6 +25,7 @@ from t5coref.linearize.full_token import FullToken
 from t5coref.linearize.input_feed import InputFeed
 from t5coref.linearize.integer_free import IntegerFree
 from t5coref.linearize.integer_free_end import IntegerFreeEnd
+from t5coref.linearize.iterative_handles import IterativeHandles
 from t5coref.linearize.iterative_ids import IterativeIds
 from t5coref.linearize.iterative_text import IterativeText
 from t5coref.linearize.link_append import LinkAppend
@@ -46,6 +47,7 @@ FORMATS: dict[str, type[Any]] = {
         InputFeed,
         IntegerFree,
         IntegerFreeEnd,
+        IterativeHandles,
         IterativeIds,
         IterativeText,
         LinkAppend,

@@ -28,6 +28,7 @@ import numpy as np
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, MismatchError, T5CorefError
 from t5coref.linearize import Answer, Turn
+from t5coref.linearize.iterative_handles import IterativeHandles
 from t5coref.linearize.iterative_ids import IterativeIds
 from t5coref.linearize.known_clusters import known
 from t5coref.model import Model
@@ -61,7 +62,10 @@ def advance(
     positions: jax.Array,
     symbols: tuple[int, ...],
 ) -> tuple[jax.Array, Any]:
-    """The logits float32 `[B, A]` of symbols behind tokens int32 `[B, 1]`, and the next cache."""
+    """The logits float32 `[B, A]` of symbols behind tokens, and the next cache.
+
+    Tokens are int32 `[B, 1]`, or `[B, 1, 2]` where the decoder reads two at once.
+    """
     logits, cache = network.apply(
         {"params": params} | cache,
         tokens,
@@ -77,7 +81,7 @@ class IntegratedPredictor(Predictor):
     """Predicts clusters of given mentions with iterative-ids and the answers to questions.
 
     Args:
-      model: of the format iterative-ids.
+      model: of the format iterative-ids, or iterative-handles.
       questions: asks about the same mentions.
       weight: of the evidence of questions beside the model's own; 0 = none.
       weights: of joint inference; None = those of the questions' model.
@@ -100,8 +104,8 @@ class IntegratedPredictor(Predictor):
         super().__init__(model, **options)
         if not isinstance(self.linearization, IterativeIds):
             raise MismatchError(
-                f"the model's format is {model.format.name!r}; expected iterative-ids, whose "
-                "choices the answers to questions can speak to"
+                f"the model's format is {model.format.name!r}; expected iterative-ids or "
+                "iterative-handles, whose choices the answers to questions can speak to"
             )
         if weight < 0 or self._layout is not None:
             raise ConfigError(
@@ -161,7 +165,7 @@ class IntegratedPredictor(Predictor):
         cache = begin(
             self._network, params, self._by_row(sources), padded_length(longest, SHORTEST)
         )
-        tokens = np.zeros((len(sources), 1), np.int32)
+        tokens = np.zeros((len(sources), 1, *((2,) if lin.rules.mixed else ())), np.int32)
         for step in range(longest):
             positions = np.full(len(sources), step, np.int32)
             batch = self._by_row((tokens, positions))
@@ -193,6 +197,9 @@ class _Output:
         self, lin: IterativeIds, turn: Turn, evidence: np.ndarray, weight: float, tau: float
     ):
         self.slots = [handle for _, handle in lin.without_marks(turn)[1]]
+        self._beside = None
+        if isinstance(lin, IterativeHandles):
+            self._beside = lin.beside(turn, len(self.slots)).tolist()
         self._lin, self._forced = lin, turn.forced.tolist()
         self._evidence, self._weight, self._tau = evidence, weight, tau
         self._cluster = np.full(len(self.slots), -1)  # of each handle
@@ -200,8 +207,8 @@ class _Output:
         self._actions: list[int] = []
         self._log_probs: list[float] = []
 
-    def choose(self, logits: np.ndarray) -> int:
-        """The token that the decoder reads after the likeliest symbol, by logits `[A]`."""
+    def choose(self, logits: np.ndarray) -> int | tuple[int, int]:
+        """What the decoder reads after the likeliest symbol, by logits `[A]`."""
         lin, handle = self._lin, self.slots[len(self._actions)]
         assert lin.new is not None
         other = self._weight * self._tau
@@ -225,7 +232,8 @@ class _Output:
         self._log_probs.append(float(scores[best]))
         self._cluster[handle] = number
         self._entities = max(self._entities, number + 1)
-        return token if number < 0 else lin.clusters[number]
+        read = token if number < 0 else lin.clusters[number]
+        return read if self._beside is None else (read, self._beside[len(self._actions) - 1])
 
     def _speaks(self, handle: int, cluster: int) -> float:
         """The evidence for a mention in a cluster, of which the window may show none."""

@@ -31,7 +31,7 @@ class Batch:
       features: `encoder_input_tokens` `[B, S]`; `decoder_input_tokens` (the feeds, shifted),
         `decoder_target_tokens` (actions as vocabulary ids), `decoder_target_actions` (actions as
         columns of the logits), `[B, T]`, all int32; `decoder_loss_weights` float32 `[B, T]`. Feeds
-        of the format input-feed are `[B, T, 2]`.
+        of input-feed and iterative-handles are `[B, T, 2]`.
       names: the document and the turn of each row, `[B]`.
       pieces: source and target places that are not padding.
     """

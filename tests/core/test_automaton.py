@@ -250,6 +250,7 @@ def test_slack_in_every_state(script, name, spelling):
         "partial": "<sentence> a o </sentence> <sentence> a a </sentence>",
         "partial-unmarked": "a o a a",
         "relation-ids": "<m0> a </m> <m3> o </m>",
+        "iterative-handles": MARKED,
         "iterative-ids": MARKED,
         "iterative-text": MARKED,
         "document": MARKED,

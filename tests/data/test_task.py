@@ -47,7 +47,7 @@ def test_rows_are_the_examples_of_the_documents(task, documents, name):
         np.testing.assert_array_equal(row["inputs"], example.turn.source)
         np.testing.assert_array_equal(row["targets"], example.actions)
         np.testing.assert_array_equal(row["feeds"], example.feeds)
-        assert row["feeds"].ndim == (2 if name == "input-feed" else 1)
+        assert row["feeds"].ndim == (2 if name in ("input-feed", "iterative-handles") else 1)
         assert row["doc_id"].decode() == example.turn.doc_id
         assert row["turn"] == example.turn.index
         assert bool(row["document"]) == (example.turn.index == 0)

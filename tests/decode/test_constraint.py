@@ -37,10 +37,12 @@ def look(tables, state, source, width):
 def go(tables, state, source, column):
     def one(state, source, column):
         made = constraint.move(tables, state, source, column)
+        after = constraint.step(tables, state, source, made)
         return (
             constraint.written(tables, made),
             constraint.feed(tables, state, source, made),
-            constraint.step(tables, state, source, made),
+            constraint.beside(tables, after, source, made),
+            after,
         )
 
     return jax.vmap(one)(state, source, column)
@@ -86,12 +88,13 @@ def check_along_walks(lin, seed):
                 np.testing.assert_array_equal(allowed[row], columns_of(rules, options, width))
                 tokens[row] = token = walks.weighted(rng, rules, options)
                 chosen[row] = token if rules.literal else rules.inventory.index[token]
-        wrote, fed, state = go(tables, state, source, chosen)
-        wrote, fed = np.asarray(wrote), np.asarray(fed)
+        wrote, fed, beside, state = go(tables, state, source, chosen)
+        wrote, fed, beside = np.asarray(wrote), np.asarray(fed), np.asarray(beside)
         for row, (s, token) in enumerate(zip(expected, tokens, strict=True)):
             if s.mode != DONE:
                 assert wrote[row] == automaton.written(rules, s, token, own[row])
                 assert fed[row] == automaton.feed(rules, s, token, own[row])
+                assert beside[row] == automaton.beside(rules, s, token, own[row])
                 expected[row] = automaton.step(rules, s, token, own[row])
         # The last row holds no document.
         assert state.mode[ROWS] == DONE

@@ -18,7 +18,7 @@ from t5coref.linearize.questions import Questions
 from t5coref.predict import decode_batch
 
 STEPS = 24
-FAST = ["input-feed", "integer-free", "full-token"]
+FAST = ["input-feed", "iterative-handles", "full-token"]
 ANSWERED = [n for n in FORMATS if not issubclass(FORMATS[n], Questions) and n not in PLAIN_TEXT]
 NAMES = [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in ANSWERED]
 
@@ -28,6 +28,17 @@ def due(rules, actions):
     passes = rules.effect & (Effect.ADVANCE | Effect.PASSES) != 0
     passing = {t for t, p in zip(rules.inventory.ids, passes, strict=True) if p}
     return 0 if rules.literal else sum(token in passing for token in actions)
+
+
+def closed_in_order(rules, source):
+    """The opening marks of a source in the order in which they are closed."""
+    open_, found = [], []
+    for piece in source:
+        if piece in rules.openings:
+            open_.append(piece)
+        elif piece == rules.marks[0]:
+            found.append(open_.pop())
+    return found
 
 
 def read_back(rules, source, actions):
@@ -46,7 +57,12 @@ def read_back(rules, source, actions):
             fed.append(token)
             if token in rules.number_ids:
                 entities = max(entities, rules.number_ids.index(token) + 1)
-    return [list(pair) for pair in zip(fed, actions, strict=True)] if rules.mixed else fed
+    beside = actions
+    if rules.openings:
+        # Padded with `</s>`, the source's last piece: nothing is left to say.
+        handles = [*closed_in_order(rules, source)[1:], *[source[-1]] * len(actions)]
+        beside = handles[: len(actions)]
+    return [list(pair) for pair in zip(fed, beside, strict=True)] if rules.mixed else fed
 
 
 def plain_loop(network, params, lin, turn, size):

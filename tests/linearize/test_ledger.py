@@ -279,11 +279,16 @@ def test_relations_count_too(tokenizer):
     assert texts("▁h he <type> . <type> <rel:a> </s>")[0] == {"inserted": 2}
 
 
-@pytest.mark.parametrize("name", ["iterative-ids", "iterative-text", "document"])
+@pytest.mark.parametrize(
+    "name", ["iterative-handles", "iterative-ids", "iterative-text", "document"]
+)
 def test_given_mentions_are_asked_for(tokenizer, name):
     case = Case(tokenizer, name)
     outputs = {
-        "iterative-ids": ("</new> <c0> </s>", "</new> </s>", "</new> <c0> <c0> </s>"),
+        **dict.fromkeys(
+            ("iterative-handles", "iterative-ids"),
+            ("</new> <c0> </s>", "</new> </s>", "</new> <c0> <c0> </s>"),
+        ),
         "iterative-text": (
             f"{C3} </new> {C5} <c0> <copy> </s>",
             f"{C3} </new> {C6} <copy> </s>",

@@ -13,7 +13,7 @@ from t5coref.predict import Predictor, error_of
 from t5coref.tokenizer import Tokenizer
 
 OPTIONS = {"max_clusters": 24, "max_depth": 4, "carry": True, "nulls": True}
-OWN = {"iterative-ids": {"window": 40}, "iterative-text": {"window": 64, "memory": 24}}
+OWN = {"iterative-handles": {"window": 40}, "iterative-text": {"window": 64, "memory": 24}}
 
 
 def proposed(document):
@@ -23,7 +23,7 @@ def proposed(document):
     return with_mentions(document, spans, PREDICTED)
 
 
-@pytest.mark.parametrize("name", ["iterative-ids", "iterative-text"])
+@pytest.mark.parametrize("name", OWN)
 def test_a_random_model_answers_every_mention_of_every_window(model, stories, name):
     options = OPTIONS | OWN[name]
     format_ = Format(name, options)

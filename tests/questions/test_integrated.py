@@ -58,9 +58,12 @@ def ids(tokenizer):
 DOCUMENTS = [story(1), story(4), story(0)]
 
 
-@pytest.mark.parametrize("carry", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_without_weight_it_is_iterative_generation(ids, questions, carry):
-    format_ = Format("iterative-ids", {**IDS, "carry": carry})
+@pytest.mark.parametrize(
+    ("name", "carry"),
+    [("iterative-handles", True), pytest.param("iterative-ids", False, marks=pytest.mark.slow)],
+)
+def test_without_weight_it_is_iterative_generation(ids, questions, name, carry):
+    format_ = Format(name, {**IDS, "carry": carry})
     model = dataclasses.replace(ids, format=format_)
     plain = list(Predictor(model, **ONE).predict(DOCUMENTS))
     found = list(IntegratedPredictor(model, questions, weight=0.0, **ONE).predict(DOCUMENTS))

@@ -1,0 +1,39 @@
+"""iterative-handles: as iterative-ids, but the decoder is told which mention is next.
+
+For "the dog saw it": `<m0> the dog </m> saw <m1> it </m> </s>` gives `</new> <c0> </s>`, of which
+the decoder reads `<c0>` beside `<m1>`, then `<c0>` beside `</s>`: the means of two embeddings.
+Without the handles it would have to count the symbols to know which mention it speaks of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from t5coref.core.rules import Rules
+from t5coref.linearize.base import Actions, Turn
+from t5coref.linearize.iterative_ids import IterativeIds
+
+
+class IterativeHandles(IterativeIds):
+    """As iterative-ids; beside each symbol the decoder reads the mark of the next mention."""
+
+    name = "iterative-handles"
+    flags: ClassVar[dict[str, bool]] = {"mixed": True}
+
+    def make_rules(self) -> Rules:
+        """See `Windows.make_rules`."""
+        return replace(super().make_rules(), openings=tuple(self.openings), **self.flags)
+
+    def feeds(self, turn: Turn, actions: Actions) -> np.ndarray:
+        """The symbol of each cluster beside `beside`, `int32[T, 2]`."""
+        return np.stack([super().feeds(turn, actions), self.beside(turn, len(actions))], axis=-1)
+
+    def beside(self, turn: Turn, steps: int) -> np.ndarray:
+        """`int32[T]`: the opening mark of the mention behind each slot, then `</s>`."""
+        found = np.full(steps, self.tokenizer.eos_id, np.int32)
+        ahead = [self.openings[handle] for _, handle in self.without_marks(turn)[1][1:][:steps]]
+        found[: len(ahead)] = ahead
+        return found
