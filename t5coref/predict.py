@@ -269,12 +269,10 @@ class Predictor(RoundPredictor[Model]):
 
     def _answer(self, turns: Sequence[Turn], params: Any) -> list[Answer]:
         """The model's actions for turns of any lengths, in order."""
-        answers: list[Answer | None] = [None] * len(turns)
-        for width, rows in self._batches([padded_length(len(turn.source)) for turn in turns]):
-            found = self._decode([turns[i] for i in rows], width, params)
-            for i, answer in zip(rows, found, strict=True):
-                answers[i] = answer
-        return [a for a in answers if a is not None]
+        return self._computed(
+            [padded_length(len(turn.source)) for turn in turns],
+            lambda rows, width: self._decode([turns[i] for i in rows], width, params),
+        )
 
     def _decode(self, turns: Sequence[Turn], width: int, params: Any) -> list[Answer]:
         rows = self._padded_rows(len(turns))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5coref.core.document import Document
+from t5coref.core.errors import ConfigError
 from t5coref.nn.partition import DATA
 
 
@@ -25,6 +27,12 @@ class Weights(Protocol):
 
 
 W = TypeVar("W", bound=Weights)
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+"""What XLA calls it, on every kind of device."""
 
 
 class RoundPredictor(ABC, Generic[W]):
@@ -46,6 +54,7 @@ class RoundPredictor(ABC, Generic[W]):
         self._mesh = mesh
         self._params: Any = None
         self.decoder_calls = 0
+        self._fits: dict[int, int] = {}  # rows of a length or longer that fit into memory
 
     def predict(
         self, documents: Iterable[Document], params: Mapping[str, Any] | None = None
@@ -79,14 +88,57 @@ class RoundPredictor(ABC, Generic[W]):
         """The parameters where and as they are computed with."""
         return self._everywhere(params)
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-        """Rows by their padded lengths: a length, and which rows make up a batch of it."""
+    def _computed(
+        self, lengths: Sequence[int], compute: Callable[[list[int], int], Sequence[T]]
+    ) -> list[T]:
+        """What is computed of rows, batches of one padded length at a time.
+
+        A batch that the device has no memory for is computed in halves, and from then on so are
+        others of its length or longer.
+
+        Args:
+          lengths: the padded length of each row.
+          compute: (which rows, their length) -> something for each of them.
+
+        Raises:
+          ConfigError: not even the smallest batch fits into memory.
+        """
         by_length: dict[int, list[int]] = {}
         for row, length in enumerate(lengths):
             by_length.setdefault(length, []).append(row)
+        found: list[Any] = [None] * len(lengths)
         for length, rows in sorted(by_length.items()):
-            for start in range(0, len(rows), self.batch_size):
-                yield length, rows[start : start + self.batch_size]
+            start = 0
+            while start < len(rows):
+                size = min([self.batch_size, *(n for w, n in self._fits.items() if w <= length)])
+                batch = rows[start : start + size]
+                try:
+                    outputs = compute(batch, length)
+                except jax.errors.JaxRuntimeError as error:
+                    if OUT_OF_MEMORY not in str(error):
+                        raise
+                    self._fits[length] = self._half(len(batch), length)
+                    continue
+                for row, output in zip(batch, outputs, strict=True):
+                    found[row] = output
+                start += size
+        return found
+
+    def _half(self, rows: int, length: int) -> int:
+        """Fewer rows than were too many, which every device still gets as many of."""
+        copies = self._mesh.shape[DATA]
+        half = self._padded_rows(rows) // 2 // copies * copies
+        if not half:
+            raise ConfigError(
+                f"{self._padded_rows(rows)} rows of {length} pieces need more memory than the "
+                "device has; use a smaller window, fewer beams, or more devices for one copy of "
+                "the model (model_parallel)"
+            )
+        _LOG.warning(
+            "%d rows of %d pieces need more memory than the device has; going on with %d at a time",
+            self._padded_rows(rows), length, half,
+        )  # fmt: skip
+        return half
 
     def _padded_rows(self, rows: int) -> int:
         """The rows that a batch is filled up to: few sizes, so few programs are compiled."""

@@ -141,11 +141,12 @@ class JointPredictor(RoundPredictor[JointModel]):
                 rows.append(row)
             else:
                 results[i] = document.with_annotation(Annotation())
-        for length, members in self._batches([length_bucket(len(row)) for row in rows]):
-            found = self._compute([rows[k] for k in members], length, params)
-            for place, k in enumerate(members):
-                one = Prediction(*(x[place] for x in found))
-                results[numbers[k]] = self._annotated(documents[numbers[k]], rows[k], one)
+        found = self._computed(
+            [length_bucket(len(row)) for row in rows],
+            lambda members, length: self._compute([rows[k] for k in members], length, params),
+        )
+        for i, row, one in zip(numbers, rows, found, strict=True):
+            results[i] = self._annotated(documents[i], row, one)
         for result in results:
             assert result is not None
             yield result
@@ -159,7 +160,8 @@ class JointPredictor(RoundPredictor[JointModel]):
             )
         return with_entities(row, document) if self._given else row
 
-    def _compute(self, rows: Sequence[Row], length: int, params: Any) -> Prediction:
+    def _compute(self, rows: Sequence[Row], length: int, params: Any) -> list[Prediction]:
+        """What the heads find in each of some rows."""
         size = self._padded_rows(len(rows))
         most = max(len(row.mentions) for row in rows)
         features = batch(
@@ -177,7 +179,7 @@ class JointPredictor(RoundPredictor[JointModel]):
             given=self._given,
         )
         arrays: Any = [np.asarray(x) for x in found]
-        return Prediction(*arrays)
+        return [Prediction(*(x[row] for x in arrays)) for row in range(len(rows))]
 
     def _annotated(self, document: Document, row: Row, found: Prediction) -> Document:
         """The document with the clusters and relations of its row."""

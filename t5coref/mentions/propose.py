@@ -99,11 +99,10 @@ class MentionProposer(RoundPredictor[HeadModel]):
         depth: int = data["max_depth"]
         windows = [rows_of(d, tokenizer, data["window"], data["stride"]) for d in documents]
         rows = list(itertools.chain.from_iterable(windows))
-        logits: list[Any] = [None] * len(rows)
-        for length, members in self._batches([length_bucket(len(row)) for row in rows]):
-            found = self._compute([rows[k] for k in members], length, params)
-            for place, k in enumerate(members):
-                logits[k] = found[place]
+        logits = self._computed(
+            [length_bucket(len(row)) for row in rows],
+            lambda members, length: self._compute([rows[k] for k in members], length, params),
+        )
         computed = iter(logits)
         classes = len(tags(depth))
         scores = [
@@ -114,8 +113,8 @@ class MentionProposer(RoundPredictor[HeadModel]):
             yield with_mentions(document, spans_of(chosen, depth), PREDICTED)
 
     def _compute(self, rows: Sequence[Row], length: int, params: Any) -> np.ndarray:
-        """The logits `[B, T, K]` of some windows, and of copies that fill up the batch."""
+        """The logits `[B, T, K]` of some windows; copies of the last one fill up the batch."""
         filled = [*rows, *[rows[-1]] * (self._padded_rows(len(rows)) - len(rows))]
         features = self._by_row(side_by_side(filled, length))
         head: Any = self.model.head  # hashable, which type checkers do not know of linen modules
-        return np.asarray(compute(self.model.config, head, params, features))
+        return np.asarray(compute(self.model.config, head, params, features))[: len(rows)]

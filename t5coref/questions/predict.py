@@ -178,12 +178,10 @@ class QuestionPredictor(RoundPredictor[Model]):
             if isinstance(questions, Questionnaire)
             for window in questions.windows
         ]
-        found: list[np.ndarray] = [np.zeros((0, 0))] * len(turns)
-        for width, rows in self._batches([padded_length(len(turn.source)) for turn in turns]):
-            for row, log_probs in zip(
-                rows, self._answer([turns[i] for i in rows], width, params), strict=True
-            ):
-                found[row] = log_probs
+        found = self._computed(
+            [padded_length(len(turn.source)) for turn in turns],
+            lambda rows, width: self._answer([turns[i] for i in rows], width, params),
+        )
         rest = iter(found)
         return [
             QuestionScores.of(questions, [next(rest) for _ in questions.windows])
