@@ -235,14 +235,35 @@ def anaphora(document: Document) -> Anaphora:
     return found
 
 
+def split_antecedents(document: Document) -> tuple[tuple[int, int], ...]:
+    """`Annotation.split` of what is known of the anaphora of an annotated document.
+
+    Entities that are no clusters are left out: those without words, and those that do not refer.
+
+    Raises:
+      DocumentError: see `anaphora`.
+    """
+    assert document.annotation is not None
+    found = anaphora(document)
+    nodes = Nodes(document.sentences, found.zeros)
+    place = {frozenset(c): i for i, c in reversed(list(enumerate(document.annotation.clusters)))}
+    cluster = [place.get(frozenset(own)) for own in _spans_of_entities(found, nodes)]
+    ends = ((cluster[link.anaphor], cluster[link.antecedent]) for link in found.split)
+    return tuple(sorted({(a, b) for a, b in ends if a is not None and b is not None and a != b}))
+
+
 def spans(found: Anaphora, nodes: Nodes) -> Iterator[tuple[Span, ...]]:
     """The clusters of an annotation: word spans of each entity that refers and has any."""
+    yield from (tuple(own) for own in _spans_of_entities(found, nodes) if own)
+
+
+def _spans_of_entities(found: Anaphora, nodes: Nodes) -> list[list[Span]]:
     own: list[list[Span]] = [[] for _ in found.entities]
     for mention in found.mentions:
         span = nodes.span(mention)
         if span is not None and found.entities[mention.entity].referring:
             own[mention.entity].append(span)
-    yield from (tuple(cluster) for cluster in own if cluster)
+    return own
 
 
 def tree(document: Document) -> tuple[int, ...] | None:
@@ -293,6 +314,7 @@ def _of_clusters(document: Document) -> Anaphora:
     return Anaphora(
         entities=tuple(Entity(f"e{c}", kind) for c, kind in enumerate(types)),
         mentions=tuple(sorted(mentions, key=text_order)),
+        split=tuple(Link(*ends) for ends in document.annotation.split),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from t5coref.core.errors import ConfigError
 from t5coref.core.rules import (
     DONE,
+    ELEMENT,
     HEAD,
     MENTION,
     NEW,
@@ -71,7 +72,8 @@ class State:
       slack: steps left minus the steps of the shortest legal way to the end.
       twins: bit d is set if open mention d began at the same position as mention d - 1.
       floor: smallest cluster number that the next closing may get; above 0 right after a mention
-        was closed that began together with the one around it.
+        was closed that began together with the one around it. Of elements, the smallest that may
+        follow those that were written.
       least: the least relation that may be written next, see `core/triples.py`; within a relation,
         with the head and the tail that it has already.
     """
@@ -142,6 +144,8 @@ def numbers(rules: Rules, state: State, role: int, least: Triple) -> range:
     """The cluster numbers that may be given in modes of a role; a tail is never `least.head`."""
     if role == MENTION:
         return range(state.floor, highest_number(rules, state) + 1)
+    if role == ELEMENT:
+        return range(state.floor, state.entities)
     return range(least.head if role == HEAD else least.tail, state.entities)
 
 
@@ -166,7 +170,8 @@ def may_be_spelt(rules: Rules, state: State, action: int) -> bool:
 def after_number(rules: Rules, state: State, action: int) -> Triple:
     """`State.least` once a relation has the number that `action` gives."""
     role, number = int(rules.role[state.mode]), int(rules.given[state.mode, action])
-    return state.least if role == MENTION or number < 0 else raised(state.least, role, number)
+    relates = role in (HEAD, TAIL) and number >= 0
+    return raised(state.least, role, number) if relates else state.least
 
 
 def relation_type(rules: Rules, action: int) -> int | None:
@@ -263,6 +268,8 @@ def step(rules: Rules, state: State, token: int, source: Source) -> State:
     slack = state.slack - cost(rules, state, action)
     frontier, depth, entities = state.frontier, state.depth, state.entities
     twins, floor = state.twins, state.floor
+    if rules.role[state.mode] == ELEMENT:
+        floor = given_number(rules, state, action) + 1
     if effect & Effect.ADVANCE:
         spots = candidates(state, source)
         if rules.literal:
@@ -274,6 +281,7 @@ def step(rules: Rules, state: State, token: int, source: Source) -> State:
     if effect & Effect.PASSES:
         behind = source.next_mark[min(frontier)] + 1
         frontier = reached(rules, source, behind) if mode != DONE else frontier
+        floor = 0
     if effect & Effect.OPENS:
         if rules.twinned:
             bit = 1 << depth

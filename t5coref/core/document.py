@@ -48,12 +48,15 @@ class Annotation:
     use `partition()`. Spans of one cluster are unique and sorted; clusters keep their order.
     A model's `confidences` lie beside `clusters`, one for each span; None for gold annotations.
     `types` gives each cluster's entity type, None where one is unknown; None where no types are.
+    `split` has (anaphor, antecedent) positions of clusters: several antecedents of one anaphor are
+    what it refers to together.
     """
 
     clusters: tuple[tuple[Span, ...], ...] = ()
     relations: tuple[Relation, ...] = ()
     confidences: tuple[tuple[Confidence, ...], ...] | None = None
     types: tuple[str | None, ...] | None = None
+    split: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.confidences is not None:
@@ -73,6 +76,13 @@ class Annotation:
         clusters = tuple(tuple(sorted({_span(s) for s in cluster})) for cluster in self.clusters)
         object.__setattr__(self, "clusters", clusters)
         object.__setattr__(self, "relations", tuple(self.relations))
+        object.__setattr__(self, "split", tuple((int(a), int(b)) for a, b in self.split))
+        for link in self.split:
+            if not all(0 <= end < len(clusters) for end in link) or link[0] == link[1]:
+                raise DocumentError(
+                    f"split antecedent {link} of {len(clusters)} clusters; expected the positions "
+                    "of two of them"
+                )
         for i, cluster in enumerate(clusters):
             if not cluster:
                 raise DocumentError(

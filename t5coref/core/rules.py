@@ -25,8 +25,9 @@ TEXT, OPENED, DONE, NUMBER = range(4)
 NOTHING, NEW = -1, -2
 """`Cell.given`: the action numbers no cluster; it numbers the next new one."""
 
-MENTION, HEAD, TAIL = range(3)
-"""`Rules.role`: the number is that of a mention's cluster, or of a relation's head or tail."""
+MENTION, HEAD, TAIL, ELEMENT = range(4)
+"""`Rules.role`: the number is that of a mention's cluster, of a relation's head or tail, or of one
+of several clusters that stand together."""
 
 PIECE = -1
 """Id of the copy action where a copied piece is written as itself (`Rules.literal`)."""
@@ -74,7 +75,7 @@ class Cell(NamedTuple):
       guard: what must hold besides.
       cost: by how much the action lengthens the shortest way to the end, itself included.
       given: the cluster number that the innermost mention gets, NEW, or NOTHING. In a mode whose
-        role is HEAD or TAIL, the number that the relation's head or tail has got.
+        role is another, the number that the relation's head or tail, or the element, has got.
     """
 
     mode: int
@@ -101,14 +102,15 @@ class Rules:
     Attributes:
       inventory: the actions; action `a` is written as vocabulary id `inventory.ids[a]`.
       copy: the action that copies a piece of the source.
-      effect: `int32[A]`, flags of `Effect`; in modes of relations actions have none.
+      effect: `int32[A]`, flags of `Effect`; in modes of another role than MENTION there are none.
       next_mode: `int32[M, A]`, -1 = illegal whatever the rest of the state.
       guard: `int32[M, A]`, flags of `Guard`.
       slack_cost: `int32[M, A]`, see `Cell.cost`.
       given: `int32[M, A]`, see `Cell.given`.
       at_least: `int32[M, N + 1]`, the smallest cluster number >= column that can still be spelt
         from this mode, N where there is none.
-      role: `int32[M]`, what a number is for that is written in a mode: MENTION, HEAD or TAIL.
+      role: `int32[M]`, what a number is for that is written in a mode: MENTION, HEAD, TAIL or
+        ELEMENT; elements that follow each other ascend (`State.floor`).
       marks: vocabulary ids that divide a source; the last one of a source is `</s>`.
       due: the steps that a source obliges to; (0, 0) = the rules do not promise to end.
       spread: whether a mention may begin anywhere up to the next mark, or only right here.
@@ -188,7 +190,7 @@ class Rules:
           effects: what each of them does, `[A]`.
           cells: the legal entries.
           at_least: `int32[M, N + 1]` where numbers are spelt.
-          role: `int32[M]` where relations are written.
+          role: `int32[M]` where relations or elements are written.
           **fields: the other attributes.
 
         Raises:
@@ -238,6 +240,11 @@ class Rules:
         return bool(copies.any() and more[copies].all() and (self.guard[others] & Guard.LAST).all())
 
     @cached_property
+    def elements(self) -> bool:
+        """Whether elements are written, numbers of clusters that stand together."""
+        return bool((self.role == ELEMENT).any())
+
+    @cached_property
     def exact(self) -> bool:
         """Whether every output has exactly the steps of the shortest one."""
         return any(self.due) and not self.slack_cost[self.next_mode >= 0].any()
@@ -256,7 +263,7 @@ class Rules:
         return weights * xp.asarray(last, dtype=xp.float32)[None, :]
 
     def does(self, mode: int, action: int) -> Effect:
-        """What an action does in a mode: numbers of relations leave the document as it is."""
+        """What an action does in a mode: only numbers of mentions change the document."""
         return Effect(0) if self.role[mode] != MENTION else Effect(int(self.effect[action]))
 
     def __post_init__(self) -> None:

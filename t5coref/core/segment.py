@@ -148,6 +148,7 @@ def merge(
     confidences: Mapping[Span, Confidence] | None = None,
     types: Sequence[Sequence[Counter[str]]] | None = None,
     relations: Sequence[Iterable[Relation]] = (),
+    split: Sequence[Iterable[tuple[int, int]]] = (),
 ) -> Annotation:
     """One annotation of the clusters that several windows found.
 
@@ -166,6 +167,7 @@ def merge(
       relations: of each window, between positions in its clusters. They lead between the clusters
         of the document then, each once; those within one cluster, or from or to one that was
         dropped, go.
+      split: of each window, split antecedents by positions in its clusters; likewise.
     """
     clusters = {
         (w, i): tuple(c) for w, part in enumerate(parts) for i, c in enumerate(part) if len(c)
@@ -202,7 +204,12 @@ def merge(
         relations=_between(home, relations),
         confidences=sure,
         types=None if types is None else _most_frequent(home, types, len(kept)),
+        split=tuple((r.head, r.tail) for r in _between(home, _typeless(split))),
     )
+
+
+def _typeless(split: Sequence[Iterable[tuple[int, int]]]) -> list[list[Relation]]:
+    return [[Relation(*ends, type="") for ends in part] for part in split]
 
 
 def _between(

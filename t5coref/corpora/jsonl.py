@@ -15,6 +15,11 @@ from t5coref.core.errors import DocumentError
 from t5coref.corpora.files import PathLike, Target, display_name, lines, write_all
 from t5coref.corpora.report import Report, Source
 
+SPLIT = "split_antecedents"
+"""Key of `Annotation.split`."""
+
+PAIR = "a pair of clusters, [anaphor, antecedent]"
+
 KEYS = (
     "doc_id",
     "tokens",
@@ -27,6 +32,7 @@ KEYS = (
     "relations",
     "confidences",
     "types",
+    SPLIT,
 )
 
 DIGITS = 6
@@ -98,7 +104,8 @@ def from_json(value: Mapping[str, Any]) -> Document:
         check.fail("text", text, "a string or null")
     clusters, relations = value.get("clusters"), value.get("relations")
     confidences, types = value.get("confidences"), value.get("types")
-    for key, item in (("relations", relations), ("confidences", confidences), ("types", types)):
+    beside = (relations, confidences, types, value.get(SPLIT))
+    for key, item in zip(("relations", "confidences", "types", SPLIT), beside, strict=True):
         if clusters is None and item:
             check.fail(key, item, "none where clusters is null")
     return Document(
@@ -109,9 +116,7 @@ def from_json(value: Mapping[str, Any]) -> Document:
         pos=_optional(check.strings, "pos", value),
         text=text,
         word_offsets=_optional(check.spans, "token_offsets", value),
-        annotation=(
-            None if clusters is None else check.annotation(clusters, relations, confidences, types)
-        ),
+        annotation=None if clusters is None else check.annotation(clusters, *beside),
         extra={key: item for key, item in value.items() if key not in KEYS},
     )
 
@@ -149,6 +154,8 @@ def to_json(document: Document) -> dict[str, Any]:
             ]
         if annotation.types is not None:
             value["types"] = annotation.types
+        if annotation.split:
+            value[SPLIT] = annotation.split
     if document.pos is None:
         del value["pos"]
     return value | dict(document.extra)
@@ -219,16 +226,20 @@ class _Checker:
                 self.fail(f"{key}[{i}]", item, "a string or null")
         return value
 
-    def spans(self, key: str, value: Any) -> tuple[Span, ...]:
+    def spans(
+        self, key: str, value: Any, pair: str = "a pair of integers, [start, end)"
+    ) -> tuple[Span, ...]:
         if not isinstance(value, list):
-            self.fail(key, value, "a list of [start, end] pairs")
+            self.fail(key, value, "a list of pairs")
         for i, item in enumerate(value):
             # type(), since bool is an int and 1.0 would be cut to one in silence
             if not (isinstance(item, list) and [type(x) for x in item] == [int, int]):
-                self.fail(f"{key}[{i}]", item, "a pair of integers, [start, end)")
+                self.fail(f"{key}[{i}]", item, pair)
         return tuple((start, end) for start, end in value)
 
-    def annotation(self, clusters: Any, relations: Any, confidences: Any, types: Any) -> Annotation:
+    def annotation(
+        self, clusters: Any, relations: Any, confidences: Any, types: Any, split: Any
+    ) -> Annotation:
         if not isinstance(clusters, list):
             self.fail("clusters", clusters, "a list of clusters, or null")
         if not isinstance(relations, list | None):
@@ -246,6 +257,7 @@ class _Checker:
                 tuple(self._relation(i, item) for i, item in enumerate(relations or ())),
                 sure,
                 None if types is None else tuple(self.names("types", types)),
+                () if split is None else self.spans(SPLIT, split, PAIR),
             )
         except DocumentError as error:
             raise DocumentError(f"document {self._doc_id!r}: {error}") from None

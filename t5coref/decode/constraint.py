@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from t5coref.core.rules import DONE, MENTION, NEW, OPENED, TAIL, TEXT, Effect, Guard
+from t5coref.core.rules import DONE, ELEMENT, MENTION, NEW, OPENED, TAIL, TEXT, Effect, Guard
 from t5coref.decode import triples
 from t5coref.decode.handles import opened
 from t5coref.decode.tables import Tables
@@ -161,8 +161,9 @@ def _admitted(tables: Tables, state: State, source: Source, more: Array) -> Arra
     mark_piece = source.pieces[jnp.minimum(mark, width - 1)]
     high = _highest_number(tables, state)
     if state.least is None:
-        fits = (state.floor <= number) & (number <= high)
-        spellable = tables.at_least[jnp.maximum(to, 0), state.floor] <= high
+        row = jnp.maximum(to, 0)
+        fits = (state.floor <= number) & (number <= _last(tables, state, state.mode, high))
+        spellable = tables.at_least[row, state.floor] <= _last(tables, state, row, high)
     else:
         fits, spellable = _numbers(tables, state, state.least, to, number, high)
     # The guards that hold for every action, as one word of flags.
@@ -196,6 +197,13 @@ def _admitted(tables: Tables, state: State, source: Source, more: Array) -> Arra
     kind = jnp.arange(given.shape[0], dtype=jnp.int32) - tables.first_relation
     fresh = (kind >= after.type) & (kind < tables.relations)
     return admitted & (~_has(guard, Guard.FRESH) | fresh)
+
+
+def _last(tables: Tables, state: State, mode: Array, high: Array) -> Array:
+    """The highest number that may be given in modes of mentions and of elements."""
+    if not tables.elements:
+        return high
+    return jnp.where(tables.role[mode] == ELEMENT, state.entities - 1, high)
 
 
 def _numbers(
@@ -272,17 +280,20 @@ def step(tables: Tables, state: State, source: Source, made: Move) -> State:
     """The state after a legal move; one that is done stays as it is."""
     action = made.action
     effect = tables.effect[action]
-    if tables.relations:
-        effect = jnp.where(tables.role[state.mode] == MENTION, effect, 0)
+    role = tables.role[state.mode]
+    if tables.relations or tables.elements:
+        effect = jnp.where(role == MENTION, effect, 0)
     spent = _cost(tables, state, effect, tables.slack_cost[state.mode, action])
     given = tables.given[state.mode, action]
     number = jnp.where(given == NEW, state.entities, given)
     opens, shuts = _has(effect, Effect.OPENS), _has(effect, Effect.SHUTS)
-    copies = _has(effect, Effect.ADVANCE)
+    onward = _has(effect, Effect.ADVANCE | Effect.PASSES)
 
     frontier, mode = _moved(tables, state, source, made, effect)
     depth = state.depth + opens.astype(jnp.int32) - shuts.astype(jnp.int32)
-    twins, floor = state.twins, jnp.where(copies | opens, 0, state.floor)
+    twins, floor = state.twins, jnp.where(onward | opens, 0, state.floor)
+    if tables.elements:
+        floor = jnp.where(role == ELEMENT, number + 1, floor)
     if tables.twinned:
         # The bit of the mention that is opened or closed.
         bit = jnp.left_shift(jnp.ones_like(depth), jnp.minimum(state.depth, depth))

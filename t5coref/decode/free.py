@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from t5coref.core.rules import NEW, Effect, Rules
+from t5coref.core.rules import ELEMENT, NEW, Effect, Rules
 from t5coref.decode.handles import in_closing_order
 from t5coref.decode.search import START, Decoded, NextLogits, Rows
 
@@ -40,6 +40,8 @@ class Alphabet:
       mixed: see `Rules`.
       openings: see `Rules`; None = what is written is read beside what is fed.
       closing: the mark that closes a mention in the source, with `openings`.
+      linking: `int32[L]` the symbols behind which that of a cluster is an element and no answer;
+        None = there are none.
     """
 
     ids: Array
@@ -53,13 +55,16 @@ class Alphabet:
     mixed: bool = False
     openings: Array | None = None
     closing: int = NO_TOKEN
+    linking: Array | None = None
 
     @classmethod
     def of(cls, rules: Rules, size: int, eos_id: int) -> Alphabet:
         """That of a format."""
         passes = rules.effect & (Effect.ADVANCE | Effect.PASSES) != 0
-        passing = () if rules.literal else np.asarray(rules.inventory.ids)[passes]
+        ids = np.asarray(rules.inventory.ids)
+        passing = () if rules.literal else ids[passes]
         new = [rules.inventory.ids[a] for a in np.flatnonzero((rules.given == NEW).any(axis=0))]
+        links = ((rules.next_mode >= 0) & (rules.role[rules.next_mode] == ELEMENT)).any(axis=0)
         return cls(
             ids=jnp.asarray(() if rules.literal else rules.inventory.ids, jnp.int32),
             number_ids=jnp.asarray(rules.number_ids, jnp.int32),
@@ -72,6 +77,7 @@ class Alphabet:
             mixed=rules.mixed,
             openings=jnp.asarray(rules.openings, jnp.int32) if rules.openings else None,
             closing=rules.marks[0] if rules.openings else NO_TOKEN,
+            linking=jnp.asarray(ids[links], jnp.int32) if rules.elements else None,
         )
 
     @classmethod
@@ -88,7 +94,7 @@ class Alphabet:
 
 jax.tree_util.register_dataclass(
     Alphabet,
-    data_fields=["ids", "number_ids", "passing", "openings"],
+    data_fields=["ids", "number_ids", "passing", "openings", "linking"],
     meta_fields=["size", "eos_id", "copy_id", "new_id", "echoed", "mixed", "closing"],
 )
 
@@ -145,8 +151,10 @@ def free(
         wanted = forced[:, loop.step]
         token = jnp.where(wanted >= 0, wanted, best if alphabet.literal else alphabet.ids[best])
         copies = token == alphabet.copy_id
-        passes = jnp.any(token[:, None] == alphabet.passing[None, :], axis=1)
+        element = _is_element(alphabet, loop.token, token)
+        passes = jnp.any(token[:, None] == alphabet.passing[None, :], axis=1) & ~element
         fed, entities = _read_back(alphabet, token, loop.entities)
+        entities = jnp.where(element, loop.entities, entities)
         if not alphabet.echoed:
             at = jnp.minimum(loop.position, last)[:, None]
             fed = jnp.where(copies, jnp.take_along_axis(rows.sources, at, axis=1)[:, 0], fed)
@@ -200,6 +208,14 @@ def _ahead(alphabet: Alphabet, sources: Array) -> Array | None:
         return None
     openings, closing, end = alphabet.openings, alphabet.closing, alphabet.eos_id
     return jax.vmap(lambda pieces: in_closing_order(pieces, openings, closing, end))(sources)
+
+
+def _is_element(alphabet: Alphabet, read: Array, token: Array) -> Array:
+    """`bool[B]`: whether a symbol of a cluster, by what the decoder read before, is no answer."""
+    if alphabet.linking is None:
+        return jnp.zeros(token.shape, bool)
+    before = read[:, 0] if alphabet.mixed else read
+    return jnp.isin(before, alphabet.linking) & jnp.isin(token, alphabet.number_ids)
 
 
 def _read_back(alphabet: Alphabet, token: Array, entities: Array) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from t5coref.core.rules import Due, Rules
 STATIC = (
     "copy", "copy_id", "marks", "due", "spread", "literal", "aliased", "echoed",
     "mixed", "twinned", "max_depth", "max_clusters", "first_pledge", "twin_pledge",
-    "relations", "first_relation", "anywhere", "recites",
+    "relations", "first_relation", "anywhere", "recites", "elements",
 )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ class Tables:
     first_relation: int
     anywhere: bool
     recites: bool
+    elements: bool
 
     @classmethod
     def of(cls, rules: Rules) -> Tables:

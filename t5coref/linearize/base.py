@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from t5coref.core.anaphora import split_antecedents
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import MismatchError
 from t5coref.core.rules import Rules
@@ -127,7 +128,7 @@ def drive(
 
 def examples(linearization: Linearization, doc: Document) -> list[Example]:
     """The training examples of an annotated document, one a turn."""
-    gold = _gold(doc)
+    gold = _gold(linearization, doc)
     out: list[Example] = []
 
     def answer(turns: list[Turn]) -> list[Answer]:
@@ -185,14 +186,17 @@ def replayed(
 
 def round_trip(linearization: Linearization, doc: Document) -> Annotation:
     """What is left of a gold annotation after the format: the best that a model can do."""
-    gold = _gold(doc)
+    gold = _gold(linearization, doc)
     oracle = linearization.oracle
     return drive(linearization, doc, lambda turns: [Answer(oracle(t, gold)) for t in turns])
 
 
-def _gold(doc: Document) -> Annotation:
+def _gold(linearization: Linearization, doc: Document) -> Annotation:
+    """The annotation, with its split antecedents for formats that write them."""
     if doc.annotation is None:
         raise MismatchError(
             f"document {doc.doc_id!r} has no annotation; expected one to linearize it"
         )
-    return doc.annotation
+    if not getattr(linearization, "sets", False):
+        return doc.annotation
+    return replace(doc.annotation, split=split_antecedents(doc))

@@ -25,6 +25,7 @@ from t5coref.core.errors import ConfigError
 from t5coref.core.rules import DONE, NEW, PIECE, TEXT, Cell, Due, Effect, Guard, Rules
 from t5coref.core.symbols import Inventory
 from t5coref.core.transcript import Pair, Transcript
+from t5coref.linearize import id_sets
 from t5coref.linearize.base import Actions, Answer, Turn
 from t5coref.linearize.known_clusters import KnowingTurn, known, with_line
 from t5coref.linearize.marked import CLOSING, LIMIT, OPENINGS, MentionGiven
@@ -34,6 +35,7 @@ from t5coref.linearize.windowed import Windowed, Written
 
 CLUSTERS = tuple(f"<c{k}>" for k in range(LIMIT))
 NEW_CLUSTER, NULL, KNOWN, COPY = "</new>", "<null>", "<known>", "<copy>"
+OF, IN = "<of>", "<in>"
 
 
 class Slot(NamedTuple):
@@ -43,11 +45,13 @@ class Slot(NamedTuple):
       slot: which one, in the order of closing marks.
       token: the symbol.
       log_prob: of the symbol among the legal ones, 0 where no model chose.
+      links: what stands before it: `<of>` or `<in>`, and the symbol of a cluster, see `id_sets`.
     """
 
     slot: int
     token: int
     log_prob: float
+    links: tuple[tuple[int, int], ...] = ()
 
 
 class Iterative(MentionGiven, Windowed):
@@ -60,6 +64,8 @@ class Iterative(MentionGiven, Windowed):
       tokenizer: with the format's symbols.
       nulls: there is a symbol for what is no mention, and the gold answer to mentions that are not
         annotated is that symbol; otherwise such a mention is a cluster of its own.
+      sets: a mention may be answered by several clusters together, see `id_sets`; only for formats
+        that write nothing but symbols.
       window: pieces of a source, `</s>` included.
       memory: how many of them may tell of clusters that the rest does not show, see
         `known_clusters`; this needs `carry`.
@@ -80,6 +86,9 @@ class Iterative(MentionGiven, Windowed):
     literal: ClassVar[bool] = False
     """Whether the text is written as itself, and a new cluster as the symbol of its number."""
 
+    has_sets: ClassVar[bool] = False
+    """Whether there is the option `sets`."""
+
     copy_weight: float = 1.0
 
     def __init__(
@@ -87,6 +96,7 @@ class Iterative(MentionGiven, Windowed):
         tokenizer,
         *,
         nulls: bool = False,
+        sets: bool = False,
         window: int = 2048,
         memory: int = 0,
         carry: bool = False,
@@ -97,14 +107,20 @@ class Iterative(MentionGiven, Windowed):
                 f"memory {memory} with window {window} and carry={carry}; expected 0, or at least "
                 "4 and less than the window with carry=True (the format document has none)"
             )
-        self.nulls, self.memory = nulls, memory
-        self.symbols = self.symbols_with({"nulls": nulls, "memory": memory})
+        if sets and not self.has_sets:
+            raise ConfigError(
+                f"sets=True with the format {self.name}, whose output repeats the text; expected a "
+                "format that writes symbols alone: iterative-ids or iterative-handles"
+            )
+        self.nulls, self.sets, self.memory = nulls, sets, memory
+        self.symbols = self.symbols_with({"nulls": nulls, "sets": sets, "memory": memory})
         super().__init__(tokenizer, window=window - memory, carry=carry, **options)
 
     @classmethod
     def symbols_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
         """See `Windows.symbols_with`."""
-        chosen = {NULL: options.get("nulls"), KNOWN: options.get("memory")}
+        sets = options.get("sets")
+        chosen = {NULL: options.get("nulls"), KNOWN: options.get("memory"), OF: sets, IN: sets}
         return (*cls.symbols, *(symbol for symbol, there in chosen.items() if there))
 
     @property
@@ -139,6 +155,7 @@ class Iterative(MentionGiven, Windowed):
         self.new = None if self.literal else symbol(NEW_CLUSTER)
         self.null = symbol(NULL) if self.nulls else None
         self.line_end = symbol(KNOWN) if self.memory else None
+        self.linking = [symbol(OF), symbol(IN)] if self.sets else []
         self.cluster_number = {token: k for k, token in enumerate(self.clusters)}
         self.answers = {self.new, self.null, *self.clusters} - {None}
 
@@ -152,8 +169,8 @@ class Iterative(MentionGiven, Windowed):
         counts = Effect.PASSES | Effect.COUNTS
         listed: list[tuple[int, Effect, Cell]] = []
 
-        def add(token: int, effect: Effect, guard: Guard, to: int = TEXT, **given: int) -> None:
-            listed.append((token, effect, Cell(TEXT, len(listed), to, guard, **given)))
+        def add(token: int, effect: Effect, guard: Guard, to: int = TEXT, **facts: int) -> None:
+            listed.append((token, effect, Cell(TEXT, len(listed), to, guard, **facts)))
 
         if copy is not None:
             add(copy, Effect.ADVANCE, Guard.MORE)
@@ -163,8 +180,12 @@ class Iterative(MentionGiven, Windowed):
             add(token, counts, known, given=number)
         if self.null is not None:
             add(self.null, Effect.PASSES, here)
+        for token in self.linking:
+            add(token, Effect(0), here | Guard.SPELLABLE, id_sets.ELEMENTS, cost=id_sets.COST)
         add(end, Effect.PASSES, last, DONE)
         ids, effects, cells = zip(*listed, strict=True)
+        spelt = id_sets.spelt(self.max_clusters) if self.sets else {}
+        cells = (*cells, *(id_sets.cells(cells) if self.sets else ()))
         names = (COPY if t == PIECE else self.tokenizer.piece(t) for t in ids)
         return Rules.compile(
             Inventory(ids, tuple(names)),
@@ -181,6 +202,7 @@ class Iterative(MentionGiven, Windowed):
             number_ids=() if self.new is None else tuple(self.clusters),
             copy_weight=self.copy_weight,
             source_numbers=tuple(self.clusters) if self.memory else (),
+            **spelt,
         )
 
     def split(self, doc: Document) -> list[Turn]:
@@ -227,12 +249,19 @@ class Iterative(MentionGiven, Windowed):
     def feeds(self, turn: Turn, actions: Actions) -> np.ndarray:
         """The symbol of the cluster instead of `</new>`, and the text of the source."""
         feeds, entities = np.array(actions, np.int32), len(known(turn))
-        for at, token in enumerate(feeds.tolist()):
+        written = feeds.tolist()
+        for at, token in enumerate(written):
+            if at and self.is_element(written[at - 1], token):
+                continue
             if token == self.new or token in self.cluster_number:
                 number = self._numbered(token, entities)
                 entities = max(entities, number + 1)
                 feeds[at] = self.clusters[number]
         return feeds
+
+    def is_element(self, before: int, token: int) -> bool:
+        """Whether a symbol of a cluster, by the one before it, answers no mention."""
+        return before in self.linking and token in self.cluster_number
 
     def _numbered(self, token: int, entities: int) -> int:
         """The cluster that a symbol means where so many have been begun."""
@@ -249,7 +278,7 @@ class Iterative(MentionGiven, Windowed):
 
     def _found(self, spans: list[Span], answered: Iterable[Slot], entities: int) -> Iterator[Found]:
         """The mentions of an output where so many clusters are known."""
-        for slot, token, log_prob in answered:
+        for slot, token, log_prob, _ in answered:
             if token != self.null:
                 number = self._numbered(token, entities)
                 entities = max(entities, number + 1)
@@ -288,13 +317,16 @@ class Iterative(MentionGiven, Windowed):
             for span, handle in self.without_marks(turn)[1]
             if (of := cluster[handle]) is not None
         ]
-        names = known(turn)
-        home = {(start, end): of for start, end, of in reversed(list(gold.mentions()))}
-        named = {home[name]: number for number, name in enumerate(names) if name in home}
+        named = self.named(turn, gold)
         return [
-            (mention, named.get(mention.cluster, len(names) + number))
+            (mention, named.get(mention.cluster, len(known(turn)) + number))
             for mention, number in numbered(found, self.max_clusters)
         ]
+
+    def named(self, turn: Turn, gold: Annotation) -> dict[int, int]:
+        """The numbers of the gold clusters that the line of the turn names."""
+        home = {(start, end): of for start, end, of in reversed(list(gold.mentions()))}
+        return {home[name]: number for number, name in enumerate(known(turn)) if name in home}
 
     def _continued(self, last: Turn, turn: Turn, readings: list[Reading]) -> Turn:
         """The turn, which has to begin with what was said of the mentions that `last` has too."""

@@ -29,11 +29,18 @@ class IterativeHandles(IterativeIds):
 
     def feeds(self, turn: Turn, actions: Actions) -> np.ndarray:
         """The symbol of each cluster beside `beside`, `int32[T, 2]`."""
-        return np.stack([super().feeds(turn, actions), self.beside(turn, len(actions))], axis=-1)
+        return np.stack([super().feeds(turn, actions), self.beside(turn, actions)], axis=-1)
 
-    def beside(self, turn: Turn, steps: int) -> np.ndarray:
-        """`int32[T]`: the opening mark of the mention behind each slot, then `</s>`."""
-        found = np.full(steps, self.tokenizer.eos_id, np.int32)
-        ahead = [self.openings[handle] for _, handle in self.without_marks(turn)[1][1:][:steps]]
-        found[: len(ahead)] = ahead
-        return found
+    def beside(self, turn: Turn, actions: Actions) -> np.ndarray:
+        """`int32[T]`: the opening mark of the mention to be answered behind each action, then
+        `</s>`.
+        """
+        handles = [self.openings[handle] for _, handle in self.without_marks(turn)[1]]
+        written = actions.tolist()
+        answers = [
+            token in self.answers and not self.is_element(before, token)
+            for before, token in zip([self.tokenizer.eos_id, *written], written, strict=False)
+        ]
+        passed = np.cumsum(answers, dtype=np.int32)
+        ahead = np.asarray([*handles, self.tokenizer.eos_id], np.int32)
+        return ahead[np.minimum(passed, len(handles))]

@@ -38,6 +38,7 @@ class Reading(NamedTuple):
       numbers: of the clusters in the output.
       types: how many mentions of each cluster were written with which entity type.
       relations: between positions in `clusters`.
+      split: split antecedents, (anaphor, antecedent) positions in `clusters`.
     """
 
     clusters: list[list[Span]]
@@ -45,6 +46,7 @@ class Reading(NamedTuple):
     numbers: Sequence[int] = ()
     types: Sequence[Counter[str]] = ()
     relations: Sequence[Relation] = ()
+    split: Sequence[tuple[int, int]] = ()
 
 
 @dataclass

@@ -196,6 +196,7 @@ class Windowed(Windows):
             confidences,
             [r.types for r in readings] if self.entity_types else None,
             [r.relations for r in readings],
+            [r.split for r in readings],
         )
 
     def _continued(self, last: Turn, turn: Turn, readings: list[Reading]) -> Turn:

@@ -199,7 +199,7 @@ class _Output:
         self.slots = [handle for _, handle in lin.without_marks(turn)[1]]
         self._beside = None
         if isinstance(lin, IterativeHandles):
-            self._beside = lin.beside(turn, len(self.slots)).tolist()
+            self._beside = lin.beside(turn, np.full(len(self.slots), lin.new, np.int32)).tolist()
         self._lin, self._forced = lin, turn.forced.tolist()
         self._evidence, self._weight, self._tau = evidence, weight, tau
         self._cluster = np.full(len(self.slots), -1)  # of each handle

@@ -64,6 +64,7 @@ def learnt() -> Learnt:
     # All formats have the same ids in one vocabulary, and ten clusters.
     symbols = dict.fromkeys(s for f in FORMATS.values() for s in f.symbols)
     few = [s for s in symbols if not re.search(r"\d\d", s)] + list(relation_symbols(RELATED))
+    few += ["<of>", "<in>"]
     tokenizer = Tokenizer(pieces.model, few)
     options = {"window": 64, "max_clusters": 10, "max_depth": 4}
     related = {name: {"relations": RELATED} for name in RELATIONS}

@@ -114,6 +114,12 @@ def test_twin_agrees_where_entities_have_types(tokenizer, name):
     assert check_along_walks(lin, 3) == ROWS
 
 
+@pytest.mark.parametrize("options", [{}, {"nulls": True, "max_clusters": 4}])
+@pytest.mark.parametrize("name", ["iterative-handles", "iterative-ids"])
+def test_twin_agrees_where_mentions_are_several_clusters(tokenizer, name, options):
+    assert check_along_walks(walks.make(tokenizer, name, sets=True, **options), 4) == ROWS
+
+
 @pytest.mark.parametrize(("name", "rule"), CASES, ids=IDS)
 def test_twin_agrees_where_numbers_are_few_and_unlike(tokenizer, name, rule):
     lin = walks.make(tokenizer, name, rule, kind=walks.Respelled, max_clusters=4, max_depth=2)

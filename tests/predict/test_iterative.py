@@ -13,7 +13,10 @@ from t5coref.predict import Predictor, error_of
 from t5coref.tokenizer import Tokenizer
 
 OPTIONS = {"max_clusters": 24, "max_depth": 4, "carry": True, "nulls": True}
-OWN = {"iterative-handles": {"window": 40}, "iterative-text": {"window": 64, "memory": 24}}
+OWN = {
+    "iterative-handles": {"window": 40, "sets": True},
+    "iterative-text": {"window": 64, "memory": 24},
+}
 
 
 def proposed(document):
@@ -39,7 +42,10 @@ def test_a_random_model_answers_every_mention_of_every_window(model, stories, na
         said = list(of_slots(turn, answer))
         marks = int((turn.source == lin.close).sum())
         assert [s.slot for s in said] == list(range(marks))
-        assert len(answer.actions) == (len(turn.source) if lin.rules.recites else marks + 1)
+        linked = sum(len(s.links) for s in said)
+        assert answer.actions[-1] == lin.tokenizer.eos_id
+        steps = len(turn.source) if lin.rules.recites else marks + 1 + 2 * linked
+        assert len(answer.actions) == steps
         assert answer.actions[: len(turn.forced)].tolist() == turn.forced.tolist()
         assert not answer.log_probs[: len(turn.forced)].any()
         carried += len(turn.forced)
@@ -56,6 +62,7 @@ def test_a_random_model_answers_every_mention_of_every_window(model, stories, na
     assert sum(answered) > 60
     assert carried > 0
     assert any(lines) == ("memory" in OWN[name])
+    assert any(d.annotation.split for d in found) == ("sets" in OWN[name])
     for document in found[:-1]:
         told = {tuple(span) for span in document.extra["mentions"]["spans"]}
         assert {(s, e) for s, e, _ in document.annotation.mentions()} <= told
