@@ -11,16 +11,13 @@ from t5coref.core.errors import ConfigError
 if TYPE_CHECKING:
     from t5coref.core.document import Document
     from t5coref.mentions.sources import MentionSource
-    from t5coref.predict import Extractor
-
-SPACY = "spacy:"
 
 
 def add_mentions_arguments(add: Any) -> None:
     """Declares `--mentions` and what belongs to it; `add` is a parser's `add_argument`."""
     add("--mentions", metavar="WHICH",
         help="for formats that are told the mentions: gold (those of the annotation), the folder "
-        f"of a proposer (docs/proposer.md), {SPACY}PIPELINE (its noun chunks), or a file with "
+        "of a proposer (docs/proposer.md), spacy:PIPELINE (its noun chunks), or a file with "
         "documents of the same names (default: those that the documents carry, as `t5coref "
         "propose` writes them); none: for formats that find them")  # fmt: skip
     add("--mention-bias", type=float, metavar="X",
@@ -35,75 +32,27 @@ def mention_source(args: argparse.Namespace) -> MentionSource | None:
       ConfigError: it names nothing, or `--mention-bias` has nothing to act on.
     """
     name = args.mentions
-    folder = name is not None and os.path.isdir(name)
-    if args.mention_bias is not None and not folder:
+    if args.mention_bias is not None and (name is None or not os.path.isdir(name)):
         raise ConfigError(
             "--mention-bias is for proposers; expected --mentions DIR with the folder of one"
         )
     if name is None:
         return None
-    from t5coref.mentions import sources
+    from t5coref import extractors
+    from t5coref.cli.compile_cache import keep_compiled_programs
 
-    if name == "gold":
-        return sources.GoldMentions()
-    if name == "none":
-        return sources.NoMentions()
-    if name.startswith(SPACY):
-        from t5coref.mentions.chunks import NounChunks
-
-        return NounChunks(name.removeprefix(SPACY))
-    if folder:
-        proposer = load_proposer(name, args, bias=args.mention_bias)
-        return sources.ProposedMentions(proposer, name)
-    if os.path.isfile(name):
-        return sources.FileMentions(name)
-    raise ConfigError(
-        f"--mentions {name!r}: there is no such file or folder; expected gold, none, "
-        f"{SPACY}PIPELINE, the folder of a proposer (docs/proposer.md says how to train one), or a "
-        "file with documents and their mentions"
-    )
+    keep_compiled_programs()
+    computed = {key: getattr(args, key) for key in ("dtype", "batch_size") if key in args}
+    return extractors.mention_source(name, bias=args.mention_bias, **computed)
 
 
 def load_proposer(folder: str, args: argparse.Namespace, *, bias: float | None) -> Any:
     """The proposer of a folder, computed as `--dtype` and `--batch-size` say."""
-    import jax
-
+    from t5coref import extractors
     from t5coref.cli.compile_cache import keep_compiled_programs
-    from t5coref.mentions import MentionProposer
 
     keep_compiled_programs()
-    # CPUs compute bfloat16 in software.
-    on_cpu = "float32" if jax.default_backend() == "cpu" else None
-    dtype = args.dtype or on_cpu
-    return MentionProposer.load(folder, dtype=dtype, bias=bias, batch_size=args.batch_size)
-
-
-def told(source: MentionSource | None, predictor: Extractor) -> Extractor:
-    """A predictor that is told the mentions, if it has to be.
-
-    Raises:
-      ConfigError: it has to be and nobody tells it, or the other way around.
-    """
-    made: Any = predictor  # which of the two attributes it has depends on its kind
-    needs = getattr(getattr(made, "linearization", made), "needs_mentions", False)
-    if source is None and not needs:
-        return predictor
-    from t5coref.mentions import sources
-
-    if source is None:
-        source = sources.OwnMentions()
-    none = isinstance(source, sources.NoMentions)
-    if needs and none:
-        raise ConfigError(
-            "--mentions none: the model's format does not find mentions, it is told them; expected "
-            "gold, the folder of a proposer, or a file with documents and their mentions"
-        )
-    if not needs and not none:
-        raise ConfigError(
-            f"--mentions {source.name}: the model finds its mentions itself; leave it out, or take "
-            "a model of a format that is told them, such as iterative-ids"
-        )
-    return sources.ToldPredictor(source, predictor)
+    return extractors.load_proposer(folder, dtype=args.dtype, bias=bias, batch_size=args.batch_size)
 
 
 class ToldScores:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from t5coref.cli.mentions import add_mentions_arguments, mention_source, told
+from t5coref.cli.mentions import add_mentions_arguments, mention_source
 from t5coref.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,17 +81,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_model(args: argparse.Namespace) -> Model:
     """The model that the arguments name, with the windows and rules that they ask for."""
-    import jax
-
+    from t5coref import extractors
     from t5coref.cli.compile_cache import keep_compiled_programs
-    from t5coref.model import Format, Model
 
     keep_compiled_programs()
-    # CPUs compute bfloat16 in software.
-    on_cpu = "float32" if jax.default_backend() == "cpu" else None
-    model = Model.load(args.model, dtype=args.dtype or on_cpu, format=args.linearization)
-    options = dict(model.format.options)
-    options.pop("suffixes", None)  # windows that only training wants
+    options: dict[str, Any] = {}
     if args.window:
         options |= {"window": args.window, "stride": args.stride}
     elif args.stride:
@@ -102,7 +96,9 @@ def load_model(args: argparse.Namespace) -> Model:
         options["carry"] = True
     if args.constraint:
         options["constraint"] = args.constraint
-    return Model(model.config, model.params, model.tokenizer, Format(model.format.name, options))
+    return extractors.load_model(
+        args.model, dtype=args.dtype, linearization=args.linearization, options=options
+    )
 
 
 def search_of(args: argparse.Namespace) -> Search:
@@ -156,6 +152,8 @@ def load_predictor(args: argparse.Namespace) -> Extractor:
         raise ConfigError(f"--batch-size is {args.batch_size}; expected at least 1")
     if args.question_weight is not None and args.question_model is None:
         raise ConfigError("--question-weight is for --question-model DIR; expected it with that")
+    from t5coref.extractors import told
+
     mentions = mention_source(args)
     if args.relation_model is None:
         return told(mentions, _one_predictor(args))
@@ -171,10 +169,10 @@ def load_predictor(args: argparse.Namespace) -> Extractor:
 
 
 def _one_predictor(args: argparse.Namespace) -> Extractor:
-    from t5coref.model import has_heads
+    from t5coref.extractors import reads_with_heads
     from t5coref.predictors import asks_questions, predictor_of
 
-    if has_heads(args.model) and args.linearization is None:
+    if reads_with_heads(args.model, args.linearization):
         _refuse(args, _OF_SEQUENCES, "is a model with heads, which writes no sequences")
         return _joint_predictor(args, args.model, given_entities=args.given_entities or None)
     if args.given_entities:
@@ -230,15 +228,14 @@ def _refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
 def _joint_predictor(
     args: argparse.Namespace, folder: str, *, given_entities: bool | None
 ) -> JointPredictor:
-    import jax
-
+    from t5coref import extractors
     from t5coref.cli.compile_cache import keep_compiled_programs
-    from t5coref.joint_ie import JointModel, JointPredictor
 
     keep_compiled_programs()
-    on_cpu = "float32" if jax.default_backend() == "cpu" else None
-    model = JointModel.load(folder, dtype=args.dtype or on_cpu)
-    longest = {} if args.window is None else {"longest": args.window}
-    return JointPredictor(
-        model, batch_size=args.batch_size, given_entities=given_entities, **longest
+    return extractors.load_joint_predictor(
+        folder,
+        dtype=args.dtype,
+        longest=args.window,
+        batch_size=args.batch_size,
+        given_entities=given_entities,
     )

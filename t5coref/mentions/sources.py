@@ -110,7 +110,8 @@ class OwnMentions:
                 raise ConfigError(
                     f"the model's format is told the mentions, and document {document.doc_id!r} "
                     "gives none; expected --mentions gold (those of its annotation), a proposer's "
-                    "folder, or a file with spans; or documents of `t5coref propose`"
+                    "folder, or a file with spans (in Python `t5coref.load(mentions=...)`); or "
+                    "documents of `t5coref propose`"
                 )
             yield bare(document)
 

@@ -10,12 +10,13 @@ import pytest
 
 from t5coref import cli, linearize
 from t5coref.cli import models
-from t5coref.cli.mentions import add_mentions_arguments, mention_source, told
+from t5coref.cli.mentions import add_mentions_arguments, mention_source
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError
 from t5coref.core.given_mentions import given
 from t5coref.corpora import jsonl
 from t5coref.downstream.head_model import head_model
+from t5coref.extractors import told
 from t5coref.mentions import ToldPredictor
 from t5coref.model import from_scratch
 from t5coref.nn.downstream import TaggingHead
@@ -191,7 +192,7 @@ def test_formats_say_whether_they_are_told(name):
 
 def test_who_needs_mentions_and_who_does_not():
     assert isinstance(told(None, Linker(needs_mentions=False)), Linker)
-    with pytest.raises(ConfigError, match="--mentions none: the model's format does not find"):
+    with pytest.raises(ConfigError, match="mentions none: the model's format does not find"):
         told(mention_source(parsed("--mentions", "none")), Linker())
-    with pytest.raises(ConfigError, match="--mentions gold: the model finds its mentions itself"):
+    with pytest.raises(ConfigError, match="mentions gold: the model finds its mentions itself"):
         told(mention_source(parsed("--mentions", "gold")), Linker(needs_mentions=False))

@@ -1,0 +1,170 @@
+"""`nlp.add_pipe("t5coref")`: entities as span groups of spaCy documents.
+
+spaCy finds it by an entry point of the group `spacy_factories`. The tokens are spaCy's own: each
+that is not blank is a word of ours, so no offset has to be translated.
+
+Everything lies in `doc.spans`, which spaCy stores and sends between processes; `doc._.coref` and
+`doc._.coref_clusters` are read from there.
+"""
+
+# spaCy evaluates the annotations of a factory: they must not be strings. It imports this module
+# whenever a pipeline is made, ours or not: what is not needed for that is imported later.
+
+import pathlib
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc
+
+from t5coref.core.errors import ConfigError, DocumentError
+
+MODEL_FOLDER = "model"
+"""Where the model lies in the folder of a saved component."""
+
+
+def clusters_of(doc: Doc) -> list[tuple[Any, ...]]:
+    """The entities of a document, each as the spans of its mentions."""
+    from t5coref.api import spacy_documents
+
+    return [tuple(group) for group in spacy_documents.groups(doc)]
+
+
+def prediction_of(doc: Doc) -> Any:
+    """The entities of a document as `t5coref.Prediction`."""
+    from t5coref.api import spacy_documents
+
+    return spacy_documents.prediction_of(doc)
+
+
+class CoreferenceComponent(Pipe):
+    """Finds the entities of documents; made by `nlp.add_pipe("t5coref")`.
+
+    The model is loaded for the first document. Documents of `nlp.pipe` are computed in common
+    batches; whatever its `batch_size`, `Pipeline` reads a round ahead.
+
+    Args:
+      name: in the pipeline.
+      model: see `t5coref.load`; models that are told mentions are not for spaCy pipelines.
+      settings: further arguments of `t5coref.load`.
+    """
+
+    def __init__(self, name: str, model: str | pathlib.Path | None, settings: dict[str, Any]):
+        self.name = name
+        self.model, self.settings = model, settings
+
+    @cached_property
+    def pipeline(self) -> Any:
+        """The model at work, a `t5coref.Pipeline`."""
+        from t5coref.api.pipeline import load
+
+        return load(self.model, **self.settings)
+
+    def __reduce__(self) -> Any:
+        # Another process loads the model itself.
+        return type(self), (self.name, self.model, self.settings)
+
+    def __call__(self, doc: Doc) -> Doc:
+        """The document with its entities.
+
+        Raises:
+          DocumentError: it cannot be predicted.
+        """
+        from t5coref.api.spacy_documents import annotated, document_of
+
+        return annotated(doc, self.pipeline.predict(document_of(doc)[0]))
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 0) -> Iterator[Doc]:
+        """Documents with their entities, in order; spaCy's error handler hears of failures."""
+        from t5coref.api.spacy_documents import annotated, document_of
+
+        del batch_size  # see the class
+        waiting: deque[Doc] = deque()
+
+        def documents() -> Iterator[Any]:
+            for doc in stream:
+                waiting.append(doc)
+                yield document_of(doc)[0]
+
+        for prediction in self.pipeline.predict(documents()):
+            doc = waiting.popleft()
+            if prediction.error is None:
+                yield annotated(doc, prediction)
+            else:
+                handler = self.get_error_handler()
+                handler(self.name, self, [doc], DocumentError(prediction.error))
+
+    def to_disk(self, path: str | pathlib.Path, *, exclude: Iterable[str] = ()) -> None:
+        """Copies the model's folder, so that the saved pipeline needs nothing else.
+
+        A published checkpoint is not copied: its name stays in the configuration.
+        """
+        from t5coref.api.pipeline import released_model
+        from t5coref.model import CARD_FILE
+
+        del exclude
+
+        source = pathlib.Path(released_model() if self.model is None else self.model)
+        target = pathlib.Path(path, MODEL_FOLDER)
+        if not (source / CARD_FILE).is_file() or source.resolve() == target.resolve():
+            return
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+
+    def from_disk(
+        self, path: str | pathlib.Path, *, exclude: Iterable[str] = ()
+    ) -> "CoreferenceComponent":
+        """Takes the model that `to_disk` copied, where it did."""
+        del exclude
+        folder = pathlib.Path(path, MODEL_FOLDER)
+        if folder.is_dir():
+            self.model = folder
+            self.__dict__.pop("pipeline", None)
+        return self
+
+
+@Language.factory(
+    "t5coref",
+    assigns=["doc._.coref", "doc._.coref_clusters", "doc.spans"],
+    default_config={
+        "model": None,
+        "batch_size": 8,
+        "beams": 1,
+        "singletons": None,
+        "window": None,
+    },
+)
+def make_component(
+    nlp: Language,
+    name: str,
+    model: str | None,
+    batch_size: int,
+    beams: int,
+    singletons: bool | None,
+    window: int | None,
+) -> CoreferenceComponent:
+    """The component of a pipeline; arguments as those of `t5coref.load`.
+
+    Raises:
+      ConfigError: another component has registered an attribute of the same name.
+    """
+    for attribute, getter in (("coref", prediction_of), ("coref_clusters", clusters_of)):
+        if not Doc.has_extension(attribute):
+            Doc.set_extension(attribute, getter=getter)
+        elif Doc.get_extension(attribute)[2] is not getter:
+            raise ConfigError(
+                f"another component has registered doc._.{attribute}; expected it to be free: "
+                f"Doc.remove_extension({attribute!r}) frees it"
+            )
+    settings = {
+        "language": nlp.lang,
+        "batch_size": batch_size,
+        "beams": beams,
+        "singletons": singletons,
+        "window": window,
+    }
+    return CoreferenceComponent(name, model, settings)
