@@ -27,6 +27,7 @@ COMMANDS = {
     "linearize": "linearize",
     "prepare": "prepare",
     "convert": "convert",
+    "compress": "compress",
     "adapters": "adapters",
     "plan": "plan",
     "gin-root": "gin_root",

@@ -19,8 +19,8 @@ from typing import Any
 
 import gin
 
-import t5coref
 from t5coref.core.errors import ConfigError, T5CorefError
+from t5coref.released import folder_with
 
 CONSTRUCTORS = {
     "train": "t5coref.train",
@@ -35,6 +35,7 @@ CONSTRUCTORS = {
     "adafactor": "t5coref.train.optimizers",
     "encoder_and_task": "t5coref.train.optimizers",
     "corpus_files": "t5coref.train.inputs",
+    "together": "t5coref.train.inputs",
     "demo_stories": "t5coref.train.inputs",
     "relation_options": "t5coref.train.inputs",
     "vocabulary": "t5coref.train.inputs",
@@ -93,11 +94,7 @@ def gin_root() -> pathlib.Path:
     Raises:
       ConfigError: the installation is not whole.
     """
-    package = pathlib.Path(t5coref.__file__).parent
-    for root in (package, package.parent):
-        if (root / "gin" / "runs").is_dir():
-            return root
-    raise ConfigError(f"no gin/runs in {package} or its parent; install t5coref again")
+    return folder_with("gin/runs")
 
 
 @functools.cache

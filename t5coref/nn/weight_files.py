@@ -20,6 +20,8 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from t5coref.nn import compact
+
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TORCH_WEIGHTS, TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 LAYOUTS = (WEIGHTS, INDEX), (TORCH_WEIGHTS, TORCH_INDEX)
@@ -32,6 +34,9 @@ FLOATS = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
 }
 """Types of tensors as safetensors calls them."""
+
+PACKED = {"I8": np.dtype(np.int8), "BOOL": np.dtype(np.bool_)}
+"""Types that are read as parts of a matrix in eight bits (`nn.compact`) and not otherwise."""
 
 SMALL_FILES = ("*.json", "spiece.model")
 """What is fetched from the hub beside weights: the configuration and the tokenizer."""
@@ -101,7 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         there = sorted(p.name for p in path.parent.iterdir())
         raise CheckpointError(f"{path.parent}: expected {path.name}, found {there}") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise CheckpointError(f"{path}: expected JSON ({e}); fetch the file again") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object; fetch the file again")
@@ -135,6 +140,11 @@ def _weight_files(folder: Path) -> list[Path]:
         weight_map = read_json(folder / index).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(f"{folder / index}: expected a weight_map; fetch the file again")
+        outside = [n for n in weight_map.values() if not isinstance(n, str) or Path(n).name != n]
+        if outside:
+            raise CheckpointError(
+                f"{folder / index}: expected files of this folder, found {outside[:3]}"
+            )
         names = sorted(set(weight_map.values()))
     absent = [name for name in names if not (folder / name).exists()]
     if absent:
@@ -155,7 +165,8 @@ def _from_safetensors(path: Path) -> dict[str, Stored]:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    others = {name: t["dtype"] for name, t in header.items() if t["dtype"] not in FLOATS}
+    types = {**FLOATS, **PACKED}
+    others = {name: t["dtype"] for name, t in header.items() if t["dtype"] not in types}
     if others:
         raise _no_floats(path, others)
 
@@ -167,12 +178,30 @@ def _from_safetensors(path: Path) -> dict[str, Stored]:
 
     found = {}
     for name, tensor in header.items():
-        dtype, shape = FLOATS[tensor["dtype"]], tensor["shape"]
+        dtype, shape = types[tensor["dtype"]], tensor["shape"]
         found[name] = Stored(
             tuple(shape),
             dtype,
             functools.partial(read, *tensor["data_offsets"], dtype, shape),
         )
+    return _unpacked(path, found)
+
+
+def _unpacked(path: Path, found: dict[str, Stored]) -> dict[str, Stored]:
+    """Puts together the matrices that are stored in eight bits."""
+    for name in [name for name in found if name + compact.SCALE in found]:
+        stored = compact.parts(found, name)
+        rows = stored[-1].shape[0]  # of the scale, or of what says which rows are kept
+
+        def read(stored: list[Stored] = stored) -> np.ndarray:
+            return compact.restored(*(part.read() for part in stored))
+
+        found[name] = Stored((rows, *stored[0].shape[1:]), FLOATS["F32"], read)
+        for behind in (compact.SCALE, compact.KEPT):
+            found.pop(name + behind, None)
+    others = {name: t.dtype.name for name, t in found.items() if t.dtype in PACKED.values()}
+    if others:
+        raise _no_floats(path, others)
     return found
 
 

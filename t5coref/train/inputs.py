@@ -49,6 +49,15 @@ def corpus_files(
     return chosen
 
 
+def together(*, parts: Sequence[Sequence[Document]]) -> list[Document]:
+    """The documents of several corpora as one list.
+
+    Args:
+      parts: documents of each.
+    """
+    return [document for part in parts for document in part]
+
+
 def demo_stories(*, count: int, seed: int = 0, written: bool = False) -> list[Document]:
     """Simple generated stories, annotated; other seeds give other stories.
 

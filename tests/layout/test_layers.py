@@ -16,6 +16,7 @@ PACKAGE = ROOT / "t5coref"
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "core": set(),
+    "released": {"core"},
     "linearize": {"core"},
     "corpora": {"core"},
     "demo": {"core", "corpora"},
@@ -30,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "headed": {"checkpoints", "core", "model", "nn", "tokenizer"},
     "adapters": {"checkpoints", "core", "model", "nn", "tokenizer"},
     "convert": {"checkpoints", "core", "linearize", "model", "nn", "published", "tokenizer"},
+    "compress": {"checkpoints", "core", "model", "nn"},
     "rounds": {"core", "nn"},
     "predict": {"core", "linearize", "tokenizer", "decode", "nn", "model", "rounds"},
     "questions": {"core", "linearize", "model", "nn", "predict", "rounds"},
