@@ -4,7 +4,7 @@ The rules, which docs/python.md shows with examples:
 
 * A pronoun is replaced by the representative mention of its cluster; with `every_mention` so is
   every other mention that is not the representative one. Clusters of pronouns alone stay.
-* A mention inside the representative mention of its own cluster stays.
+* A mention inside the representative mention of its own cluster stays; so do reflexive pronouns.
 * Of mentions to be replaced that overlap, the one that begins first counts, and of those the
   longest: outer mentions take what is within them along. So nothing is replaced twice.
 * In what is put in, pronouns are replaced as well, once: by the representative mentions as they
@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from t5coref.api.entities import Mention
-from t5coref.api.pronouns import Pronouns
+from t5coref.api.pronouns import Pronouns, bare
 from t5coref.core.document import Span
 
 if TYPE_CHECKING:
@@ -152,7 +152,9 @@ class _Resolver:
             wanted += [
                 _Place(m, c)
                 for m in cluster
-                if (m.pronoun or every_mention) and not _within(m.span, name.span)
+                if (m.pronoun or every_mention)
+                and not _within(m.span, name.span)
+                and bare(m.text) not in self._pronouns.reflexive
             ]
         self._everything, self._wanted = _in_order(everything), _in_order(wanted)
         self._speaks_of = {c: self._clusters_within(name) for c, name in self._names.items()}
@@ -205,25 +207,28 @@ class _Resolver:
         return _capitalized(name) if self._wants_capital(place.mention) else name
 
     def _possessive(self, mention: Mention) -> bool:
-        word = mention.text.lower()
+        word, pronouns = bare(mention.text), self._pronouns
         if not mention.pronoun:
-            return mention.text.endswith(self._pronouns.endings)
-        if word not in self._pronouns.undecided:
-            return word in self._pronouns.possessive
+            return mention.text.endswith(pronouns.endings)
+        if word not in pronouns.undecided:
+            return word in pronouns.possessive
         if self._document.pos is not None and self._document.pos[mention.start].startswith("PRP"):
             return self._document.pos[mention.start] == "PRP$"
         after = mention.end
         if after == len(self._document.words) or after in self._begins:
             return False
         following = self._document.words[after].lower()
-        return following[0].isalnum() and following not in self._pronouns.after_object
+        no_noun = pronouns.after_object | pronouns.possessive | pronouns.undecided
+        return following[0].isalnum() and following not in no_noun
 
     def _wants_capital(self, mention: Mention) -> bool:
         first = mention.text[0]
         if not first.isupper():
             return False
         # One capital letter alone, such as I, says nothing of its place.
-        return self._begins_sentence(mention) or bool(mention.pronoun and len(mention.text) > 1)
+        return self._begins_sentence(mention) or bool(
+            mention.pronoun and len(bare(mention.text)) > 1
+        )
 
     def _begins_sentence(self, mention: Mention) -> bool:
         start = mention.start

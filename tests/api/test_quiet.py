@@ -15,7 +15,7 @@ ENTRY_POINT = "t5coref = t5coref.api.spacy_component:make_component"
 """What setup.py declares in the group `spacy_factories`."""
 
 SCRIPT = """
-import logging, socket, sys, warnings
+import logging, socket, sys
 
 heard = []
 class Listening(logging.Handler):
@@ -37,7 +37,6 @@ import jax
 def state():
     return {
         **jax.config.values,
-        "filters": list(warnings.filters),
         "handlers": list(logging.getLogger().handlers),
         "levels": [logging.getLogger(name).level for name in (None, "jax", "absl")],
     }
