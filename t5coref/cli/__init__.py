@@ -14,6 +14,7 @@ from t5coref.core.errors import T5CorefError
 COMMANDS = {
     "demo": "demo",
     "predict": "predict",
+    "serve": "serve",
     "propose": "propose",
     "evaluate": "evaluate",
     "score": "score",

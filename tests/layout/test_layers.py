@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "questions": {"core", "linearize", "model", "nn", "predict", "rounds"},
     "predictors": {"linearize", "model", "predict", "questions"},
     "jobs": {"core", "corpora", "predict"},
+    "serve": {"_version", "core", "corpora", "predict"},
     "data": {
         "_version", "core", "corpora", "downstream", "joint_ie", "linearize", "mrp", "tokenizer",
     },
