@@ -31,22 +31,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("destination", metavar="DST", help="the folder to make")
     add("--drop-decoder-layers", type=int, nargs="+", metavar="N", default=[],
         help="layers to leave out, counted from 0")  # fmt: skip
+    add("--window", type=int, metavar="N",
+        help="pieces of a window, half of which overlap with the next (default: as in SRC)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DST")
     add("--quiet", action="store_true", help="no summary")
 
 
 def run(args: argparse.Namespace) -> int:
     """Compresses; returns the exit status."""
+    import dataclasses
     import pathlib
 
     from t5coref.compress import compress, without_decoder_layers
     from t5coref.core.errors import ConfigError
-    from t5coref.model import Model
+    from t5coref.model import Format, Model
     from t5coref.nn.weight_files import CheckpointError
 
     model = Model.load(args.source)
     if args.drop_decoder_layers:
         model = without_decoder_layers(model, args.drop_decoder_layers)
+    if args.window:
+        options = {**model.format.options, "window": args.window, "stride": None}
+        model = dataclasses.replace(model, format=Format(model.format.name, options))
     try:
         made = compress(model, pathlib.Path(args.destination), overwrite=args.overwrite)
     except CheckpointError as error:
