@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--drop-decoder-layers", type=int, nargs="+", metavar="N", default=[],
         help="layers to leave out, counted from 0")  # fmt: skip
     add("--window", type=int, metavar="N",
-        help="pieces of a window, half of which overlap with the next (default: as in SRC)")  # fmt: skip
+        help="pieces of a window, and half of it as stride (default: as in SRC)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DST")
     add("--quiet", action="store_true", help="no summary")
 
