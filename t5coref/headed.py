@@ -162,16 +162,11 @@ def load_folder(
       MismatchError: the tokenizer, the T5 or the file of the heads are not those of the card.
     """
     tokenizer = models.tokenizer_of(place, card)
+    models.check_weights(place, card)
     try:
         config, t5 = load(place, dtype=dtype or card["dtype"])
     except CheckpointError as error:
         raise MismatchError(f"{place}: {error}") from error
-    stored, found = card["weights"].get(HEADS_FILE), models.digest(place / HEADS_FILE)
-    if stored != found:
-        raise MismatchError(
-            f"{place}: {HEADS_FILE} is not the one that {CARD_FILE} was written with; restore "
-            "both from the same model"
-        )
     tensors = safetensors.numpy.load_file(place / HEADS_FILE)
     return config, {**t5, HEADS: unflatten_dict(tensors, sep="/")}, tokenizer
 

@@ -86,8 +86,35 @@ def write_card(folder: pathlib.Path, card: Mapping[str, Any]) -> None:
 
 
 def read_card(folder: pathlib.Path) -> dict[str, Any]:
-    """Reads what `write_card` wrote."""
-    return json.loads((folder / CARD_FILE).read_text("utf-8"))
+    """Reads what `write_card` wrote.
+
+    Raises:
+      ConfigError: it is no card.
+    """
+    try:
+        card = read_json(folder / CARD_FILE)
+    except CheckpointError as e:
+        raise ConfigError(str(e)) from None
+    format, tokenizer = card.get("format", ""), card.get("tokenizer")
+    whole = (
+        (format is None or _has(format, name=str, options=dict))
+        and _has(tokenizer, symbols=list, word_rule=str, fingerprint=str)
+        and isinstance(card.get("dtype"), str)
+        and isinstance(card.get("weights", {}), dict)
+    )
+    if not whole:
+        raise ConfigError(
+            f"{folder / CARD_FILE}: expected a format, a tokenizer and a dtype as they are saved "
+            "with a model; copy the whole folder again"
+        )
+    return card
+
+
+def _has(value: Any, **kinds: type) -> bool:
+    """Whether it is a JSON object with such values."""
+    return isinstance(value, dict) and all(
+        isinstance(value.get(key), kind) for key, kind in kinds.items()
+    )
 
 
 def store_options(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
@@ -134,6 +161,22 @@ def tokenizer_of(folder: pathlib.Path, card: Mapping[str, Any]) -> Tokenizer:
             f"were trained with {saved['fingerprint']}; restore its {MODEL_FILE}"
         )
     return tokenizer
+
+
+def check_weights(folder: pathlib.Path, card: Mapping[str, Any]) -> None:
+    """Compares the files of weights with the digests that the card has of them.
+
+    Raises:
+      MismatchError: a file is missing, or is not the one that the card was written with.
+    """
+    for name, expected in card.get("weights", {}).items():
+        path = folder / name
+        found = digest(path) if path.is_file() else "no such file"
+        if found != expected:
+            raise MismatchError(
+                f"{path}: expected SHA-256 {expected}, as {CARD_FILE} says, got {found}; the file "
+                "is damaged or of another model: copy the whole folder again"
+            )
 
 
 def digest(path: pathlib.Path) -> str:
@@ -292,12 +335,14 @@ class Model:
 
         Raises:
           ConfigError: there is no model, or nothing says which linearization it was trained with.
-          MismatchError: the tokenizer is not the one that the weights were trained with.
+          MismatchError: the tokenizer is not the one that the weights were trained with, or the
+            weights are not those that were saved.
         """
         place = _found(folder)
         beside = home(place)
         if (beside / CARD_FILE).is_file():
             identity = Identity.load(beside)
+            check_weights(beside, read_card(beside))
             if not isinstance(format, Format):
                 format = Format(format or identity.format.name, identity.format.options)
             config, params = _weights(place, dtype or identity.dtype)

@@ -56,7 +56,13 @@ class Tokenizer:
         self.model = model
         self.symbols = tuple(symbols)
         self._word_pieces = word_pieces or strict_pieces
-        self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)  # pyright: ignore
+        try:
+            self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)  # pyright: ignore
+        except RuntimeError as error:
+            raise ConfigError(
+                f"no SentencePiece model in these {len(model)} bytes ({error}); expected T5's "
+                f"{MODEL_FILE}"
+            ) from None
         ids = self._sp.pad_id(), self._sp.eos_id(), self._sp.unk_id()
         if ids != (0, 1, 2):
             raise ConfigError(
@@ -149,7 +155,7 @@ class Tokenizer:
             return self._sp.id_to_piece(int(token))
         if 0 <= token < self._first_symbol:
             return f"<extra_id_{self._first_symbol - 1 - token}>"
-        if token < self.size:
+        if 0 <= token < self.size:
             return self.symbols[token - self._first_symbol]
         raise ConfigError(f"id {token} is outside the vocabulary of {self.size}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -35,6 +36,9 @@ COMMANDS = {
 }
 """Command -> module of this package with HELP, `configure(parser)` and `run(args)`."""
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk, a quota or a file that is full."""
+
 DESCRIPTION = "Coreference and entity-centric relation extraction with T5, in JAX."
 
 EPILOG = """\
@@ -66,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"t5coref: error: nothing more can be written: {error.strerror}; make room and start "
+              "the same command again", file=sys.stderr)  # fmt: skip
+        return 2
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

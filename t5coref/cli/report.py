@@ -11,7 +11,7 @@ from t5coref.cli.pairing import paired, read_side
 from t5coref.cli.reading import add_verbose_argument, print_notes
 from t5coref.cli.tables import counted
 from t5coref.core.errors import ConfigError
-from t5coref.corpora.files import open_text
+from t5coref.corpora.files import appearing_text
 
 HELP = "compare runs: scores, and their errors by kind, type and distance, as a page"
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(summary(runs), indent=2, ensure_ascii=False))
     if args.output:
         content = page(runs, title=f"{os.path.basename(os.path.normpath(args.key))}: report")
-        with open_text(args.output) as file:
+        with appearing_text(args.output) as file:
             file.write(content)
         if args.output != "-" and not args.json:
             print(f"{args.output}: {counted(len(runs), 'run')}, "

@@ -13,7 +13,7 @@ from t5coref import corpora
 from t5coref.cli.reading import add_verbose_argument, print_notes
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, DocumentError, FormatError, MismatchError
-from t5coref.corpora.files import STDIN, open_text
+from t5coref.corpora.files import STDIN, appearing_text
 
 HELP = "look at annotated or predicted documents: a page, or the terminal"
 
@@ -111,7 +111,7 @@ def _relation_names(path: str) -> dict[str, str]:
     expected = 'expected one object of strings, such as {"P17": "country"}'
     try:
         names = json.loads(pathlib.Path(path).read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not JSON: {error}; {expected}") from None
     if not (isinstance(names, dict) and all(isinstance(name, str) for name in names.values())):
         raise FormatError(f"{path}: found {repr(names)[:40]}...; {expected}")
@@ -146,7 +146,7 @@ def _write_page(
     if not views:
         raise FormatError(f"no documents in {', '.join(args.files)}; expected at least one to show")
     content = page(views, title=_title(args), relation_names=names)
-    with open_text(args.output) as file:
+    with appearing_text(args.output) as file:
         file.write(content)
     if args.output != STDIN:
         count = f"{len(views):,} document{'' if len(views) == 1 else 's'}"

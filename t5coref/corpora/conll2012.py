@@ -20,8 +20,8 @@ from t5coref.corpora.report import Report, Source
 BEGIN = "#begin document"
 END = "#end document"
 
-_HEADER = re.compile(r"#begin document \((.*)\);(?:\s*part\s+(\d+))?\s*")
-_PART = re.compile(r"(.+)#(0|[1-9]\d*)")
+_HEADER = re.compile(r"#begin document \((.*)\);(?:\s*part\s+(\d{1,9}))?\s*")
+_PART = re.compile(r"(.+)#(0|[1-9]\d{0,8})")
 _BLANKS = re.compile(r"[ \t]+")  # not \s: words may hold other Unicode blanks
 _BRACKET = re.compile(r"\(([^()|]+)\)|\(([^()|]+)|([^()|]+)\)")
 _NOTHING = frozenset({"-", "_", "", "*"})

@@ -10,11 +10,12 @@ from t5coref.core.document import ANAPHORA, Document, Span
 from t5coref.core.errors import DocumentError
 from t5coref.corpora.anaphora import AnaphoraBuilder
 from t5coref.corpora.conllu_entities import COREFERENCE, EntityFields, EntityReader
+from t5coref.corpora.numbers import whole_number
 from t5coref.corpora.report import Source
 
 HEAD, DEPREL = 6, 7
 
-_ID = re.compile(r"(\d+)(?:-(\d+)|\.(\d+))?")
+_ID = re.compile(r"(\d{1,9})(?:-(\d{1,9})|\.(\d{1,9}))?")
 _EMPTY = frozenset({"", "_"})
 
 
@@ -90,7 +91,7 @@ class DocumentBuilder:
         self._words.append(word)
         self._pos.append(row[4] if row[4] not in _EMPTY else row[3] or "_")
         self._speakers.append(self._speaker)
-        self._heads.append(int(row[HEAD]) if row[HEAD].isdecimal() else None)
+        self._heads.append(whole_number(row[HEAD]))
         self._relations.append(row[DEPREL] or "_")
         self._text.word(word, space)
 

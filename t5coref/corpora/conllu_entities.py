@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from t5coref.core.document import Span
 from t5coref.corpora.anaphora import AnaphoraBuilder, Named, NamedLink
 from t5coref.corpora.brackets import OpenMentions
+from t5coref.corpora.numbers import whole_number
 from t5coref.corpora.report import Source
 
 ENTITY, SPLIT, BRIDGE = "Entity", "SplitAnte", "Bridge"
@@ -23,7 +24,7 @@ NAMES, TYPES, HEAD = ("eid", "GRP"), ("etype", "entity"), "head"
 """Fields of a bracket: what the entity is called, its type, the head's number in the mention."""
 
 _BRACKET = re.compile(r"\(([^()]+)(\)?)|([^()]+)\)")
-_PART = re.compile(r"(.*)\[(\d+)/(\d+)\]")
+_PART = re.compile(r"(.*)\[(\d{1,9})/(\d{1,9})\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ class _Mention:
         for field, value in zip(names, self.bracket.values, strict=False):
             if field == HEAD:
                 nodes = [n for first, last in self.parts for n in range(first, last)]
-                if value.isdecimal() and 1 <= int(value) <= len(nodes):
-                    out.head = nodes[int(value) - 1]
+                if (place := whole_number(value)) is not None and 1 <= place <= len(nodes):
+                    out.head = nodes[place - 1]
             elif field in TYPES:
                 out.type = value or None
             elif field not in NAMES and value:

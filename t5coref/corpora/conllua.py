@@ -20,6 +20,7 @@ from t5coref.core.errors import DocumentError
 from t5coref.corpora.anaphora import AnaphoraBuilder, Named, NamedLink
 from t5coref.corpora.conllua_writer import dump
 from t5coref.corpora.files import PathLike, Target, display_name, lines, stem, write_all
+from t5coref.corpora.numbers import whole_number
 from t5coref.corpora.report import Report, Source
 
 COLUMN, BRIDGING = "IDENTITY", "BRIDGING"
@@ -153,7 +154,7 @@ class _Builder:
     def row(self, row: list[str], number: int) -> None:
         """Adds the row of a word or zero."""
         at = self.columns.index(self._column) if self._column in self.columns else len(row)
-        if len(row) <= at or not row[0].replace(".", "").isdigit():
+        if len(row) <= max(at, 1) or not row[0].replace(".", "").isdigit():
             self._source.mistake(
                 "skipped_lines",
                 number,
@@ -256,9 +257,10 @@ class _Builder:
         text = opened.fields.get("Min")
         if text is None:
             return None
-        numbers = text.split(",")
-        if all(n.isdecimal() for n in numbers) and 1 <= int(numbers[0]) <= int(numbers[-1]):
-            return int(numbers[0]) - 1, int(numbers[-1])
+        words = [whole_number(n) for n in text.split(",")]
+        first, last = words[0], words[-1]
+        if first is not None and last is not None and None not in words and 1 <= first <= last:
+            return first - 1, last
         self._source.mistake(
             "skipped_brackets",
             number,

@@ -101,6 +101,23 @@ def open_text(target: Target) -> Iterator[IO[str]]:
             yield file
 
 
+@contextlib.contextmanager
+def appearing_text(target: PathLike) -> Iterator[IO[str]]:
+    """As `open_text`, but a file appears whole or not at all."""
+    path = pathlib.Path(target)
+    if os.fspath(target) == STDIN or (path.exists() and not path.is_file()):
+        with open_text(target) as file:  # standard output, or a device
+            yield file
+        return
+    fresh = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        with open_text(fresh) as file:
+            yield file
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
 def write_all(chunks: Iterable[str], target: Target) -> None:
     """Writes pieces of text one after another."""
     with open_text(target) as file:

@@ -106,7 +106,7 @@ class Manifest:
                 for name, split in value["splits"].items()
             }
             return cls(**value | {"splits": splits, "symbols": tuple(value["symbols"])})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, MismatchError):
                 raise
             raise FormatError(

@@ -97,7 +97,7 @@ def read(path: str, mistakes: Mistakes | None = None) -> list[Claim]:
         empty = False
         try:
             claim = _claim(json.loads(line))
-        except ValueError as error:  # json's own are ValueErrors, too
+        except (ValueError, RecursionError) as error:  # json's own are among them
             Mistakes.report(mistakes, f"{name}:{number}: {error}")
             continue
         if claim.name in found:
@@ -201,7 +201,7 @@ def _evidence(
         if all(item and isinstance(item[0], str) for item in given):  # KGAT
             return tuple(_retrieved(given)), ()
         return (), tuple(_groups(given))
-    except (TypeError, ValueError, IndexError, KeyError):
+    except (TypeError, ValueError, OverflowError, IndexError, KeyError):
         raise ValueError(
             f"claim {number}: evidence {json.dumps(given)[:80]}; expected a sentence, a list of "
             "[title, line, sentence] or FEVER's groups of [annotation, evidence, title, line]"

@@ -76,7 +76,8 @@ class TextModel:
 
         Raises:
           ConfigError: there is no model, or it has no decoder.
-          MismatchError: the tokenizer is not the one that the weights were trained with.
+          MismatchError: the tokenizer is not the one that the weights were trained with, or the
+            weights are not those that were saved.
         """
         try:
             place = find(folder)
@@ -84,6 +85,7 @@ class TextModel:
             if (beside / CARD_FILE).is_file():
                 card = models.read_card(beside)
                 pieces, saved = models.tokenizer_of(beside, card), card["dtype"]
+                models.check_weights(beside, card)
             else:
                 pieces, saved = Tokenizer(tokenizer or beside, ()), "float32"
             config, params = load(place, dtype=dtype or saved)

@@ -23,7 +23,7 @@ def relations_in_file(*, file: str | os.PathLike[str]) -> tuple[str, ...]:
     text = pathlib.Path(file).read_text("utf-8")
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = text.split()
     if isinstance(content, dict):
         numbered = all(type(value) is int for value in content.values())

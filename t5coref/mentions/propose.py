@@ -112,9 +112,9 @@ class MentionProposer(RoundPredictor[HeadModel]):
         for document, chosen in zip(documents, best_tags(scores, depth, self.bias), strict=True):
             yield with_mentions(document, spans_of(chosen, depth), PREDICTED)
 
-    def _compute(self, rows: Sequence[Row], length: int, params: Any) -> np.ndarray:
-        """The logits `[B, T, K]` of some windows; copies of the last one fill up the batch."""
+    def _compute(self, rows: Sequence[Row], length: int, params: Any) -> list[np.ndarray]:
+        """The logits `[T, K]` of some windows; copies of the last one fill up the batch."""
         filled = [*rows, *[rows[-1]] * (self._padded_rows(len(rows)) - len(rows))]
         features = self._by_row(side_by_side(filled, length))
         head: Any = self.model.head  # hashable, which type checkers do not know of linen modules
-        return np.asarray(compute(self.model.config, head, params, features))[: len(rows)]
+        return list(np.asarray(compute(self.model.config, head, params, features))[: len(rows)])

@@ -213,7 +213,7 @@ def _json_article(line: str, where: str) -> tuple[str, str]:
     try:
         value = json.loads(line)
         return str(value["title"]), str(value["text"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise FormatError(
             f"{where}: no article; expected a JSON object with title and text"
         ) from None

@@ -264,14 +264,19 @@ def read_manifest(folder: str) -> dict[str, Any]:
         )
     try:
         manifest = json.loads(bytes(content))
-        if not isinstance(manifest["shards"], list):
+        shards = manifest["shards"]
+        if not isinstance(shards, list) or not all(_is_shard(shard) for shard in shards):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise FormatError(
             f"{folder}/{MANIFEST} does not list shards of mention reference rows; expected one "
             "that `t5coref prepare mrp` wrote"
         ) from None
     return manifest
+
+
+def _is_shard(value: Any) -> bool:
+    return isinstance(value["file"], str) and type(value["rows"]) is int and value["rows"] >= 0
 
 
 def _content(folder: str, name: str) -> Buffer | None:

@@ -27,7 +27,7 @@ def from_json(line: str, where: str) -> TaggedText:
         text = TaggedText(*(value[key] for key in ("name", "words", "tags", "glued")))
         if len(text.words) != len(text.tags):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise FormatError(
             f"{where}: no tagged text; expected a JSON object with name, words, tags (as many as "
             "words) and glued, as `t5coref prepare mrp --keep-tags` writes them"

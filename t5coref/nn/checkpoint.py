@@ -128,6 +128,9 @@ def config_from_hf(config_json: Mapping[str, Any], *, dtype: str = "float32") ->
     absent = [name for name in sizes if name not in config_json]
     if absent:
         raise CheckpointError(f"expected {list(sizes)} in config.json, {absent} are missing")
+    wrong = {n: config_json[n] for n in sizes if type(config_json[n]) is not int}
+    if wrong:
+        raise CheckpointError(f"expected numbers in config.json, got {wrong}")
     proj = config_json.get("feed_forward_proj", "relu")
     if proj not in FEED_FORWARD:
         raise CheckpointError(f"expected feed_forward_proj in {sorted(FEED_FORWARD)}, got {proj!r}")

@@ -59,14 +59,15 @@ class Case:
         )
         english = English(key)
         wrong = corrections(gold, found, english)
-        moved = {c.spans[0]: c.key for c in wrong if c.kind is Kind.WRONG_SPAN}
+        there = {c.spans[0] for c in wrong if c.kind is Kind.WRONG_SPAN}
+        meant = {c.key for c in wrong if c.kind is Kind.WRONG_SPAN and c.key is not None}
         return cls(
             key,
             gold,
             found,
             tuple(wrong),
-            tuple(links(gold, found, set(moved.values()), english)),
-            tuple(links(found, gold, set(moved), english)),
+            tuple(links(gold, found, meant, english)),
+            tuple(links(found, gold, there, english)),
             response is None,
         )
 

@@ -107,7 +107,7 @@ def test_another_tokenizer_is_refused(folder, tokenizer):
 def test_other_heads_are_refused(folder):
     tensors = load_file(folder / "heads.safetensors")
     save_file({name: x * 2 for name, x in tensors.items()}, folder / "heads.safetensors")
-    with pytest.raises(MismatchError, match=r"heads.safetensors is not the one"):
+    with pytest.raises(MismatchError, match=r"heads.safetensors: expected SHA-256"):
         JointModel.load(folder)
 
 

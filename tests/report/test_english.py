@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from t5coref.core.document import Document
+from t5coref.corpora import conllu
 from t5coref.report import English, MentionType
 
 
@@ -50,3 +51,28 @@ TEXT = (
 def test_types(start, end, type_):
     document = Document(doc_id="d", words=tuple(TEXT.split()))
     assert English(document).type((start, end)) is type_
+
+
+PRONOUN_TAGS = {"PRP", "PRP$", "WP", "WP$", "EX"}
+
+
+def test_the_rules_beside_the_trees_and_tags_of_gum(shared):
+    """What docs/report.md says of them."""
+    types = heads = total = 0
+    for file in sorted((shared / "data/gum/dev").glob("*.conllu"))[:16]:
+        for document in conllu.read(file):
+            english, tree = English(document), document.extra["tree"]["heads"]
+            for start, end, _ in document.annotation.mentions():
+                first = max(a for a, _ in document.sentences if a <= start) - 1
+                # The words whose head lies outside of the mention, or nowhere.
+                tops = [i for i in range(start, end) if not start <= tree[i] + first < end]
+                top = next((i for i in range(start, end) if not tree[i]), tops[0])
+                tag = document.pos[top]
+                name = MentionType.NAME if tag in ("NNP", "NNPS") else MentionType.NOMINAL
+                alone = tag in ("DT", "WDT") and end - start == 1
+                expected = MentionType.PRONOUN if tag in PRONOUN_TAGS or alone else name
+                types += english.type((start, end)) is expected
+                heads += english.head((start, end)) == top
+                total += 1
+    assert types / total > 0.95
+    assert heads / total > 0.88

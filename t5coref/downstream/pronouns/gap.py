@@ -30,7 +30,7 @@ Labels = tuple[bool, bool]
 """Whether the pronoun stands for A, and for B."""
 
 _TRUTH = {"true": True, "false": False}
-_NUMBER = re.compile(r"\d+", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def read(path: PathLike, mistakes: Mistakes | None = None) -> Iterator[PronounExample]:

@@ -31,7 +31,7 @@ def read(path: PathLike, mistakes: Mistakes | None = None) -> Iterator[PronounEx
     try:
         with open_bytes(path) as file:
             root = ElementTree.parse(file).getroot()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # an unknown encoding, too
         raise FormatError(
             f"{display_name(path)}: no well-formed XML ({error}); expected a collection of "
             "<schema> elements"
