@@ -81,7 +81,7 @@ def load_joint_predictor(
     from t5coref.joint_ie import JointModel, JointPredictor
 
     model = JointModel.load(folder, dtype=computation_type(dtype))
-    limit = {} if longest is None else {"longest": longest}
+    limit: dict[str, Any] = {} if longest is None else {"longest": longest}
     return JointPredictor(model, **arguments, **limit)
 
 

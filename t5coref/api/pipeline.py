@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
@@ -129,7 +129,7 @@ class Pipeline:
             if found.error is not None:
                 raise DocumentError(found.error)
             return found
-        if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
+        if isinstance(texts, bytes | bytearray | Mapping) or not isinstance(texts, Iterable):
             raise _unreadable(texts)
         return self._stream(texts, "text-{}")
 

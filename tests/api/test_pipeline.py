@@ -8,7 +8,9 @@ import pytest
 
 import t5coref
 from t5coref import Document, Pipeline, Prediction
+from t5coref.api.prediction import ERROR as OURS
 from t5coref.core.errors import DocumentError
+from t5coref.predict import ERROR
 
 TEXT = "the dog saw it and she saw him near the old house ."
 
@@ -26,7 +28,7 @@ ODD = {
 
 @pytest.fixture(scope="module")
 def coref(model_folder):
-    return t5coref.load(model_folder, batch_size=4)
+    return t5coref.load(model_folder, batch_size=2)
 
 
 def clusters(prediction):
@@ -84,7 +86,7 @@ def test_what_cannot_be_predicted_stops_nothing(marker):
             Pipeline(marker).predict(one)
 
 
-@pytest.mark.parametrize("wrong", [None, 3, b"bytes", bytearray(b"x")])
+@pytest.mark.parametrize("wrong", [None, 3, b"bytes", bytearray(b"x"), {"a text": "by name"}])
 def test_what_is_no_text(marker, wrong):
     with pytest.raises(DocumentError, match=f"got {type(wrong).__name__} .*expected a text"):
         Pipeline(marker).predict(wrong)
@@ -103,6 +105,11 @@ def test_errors_of_the_caller_come_after_what_was_read(marker):
     with pytest.raises(KeyError, match="the caller's own"):
         found.extend(stream)
     assert len(found) == 5
+
+
+def test_the_key_of_errors():
+    """Predictions know it without importing what needs jax."""
+    assert OURS == ERROR
 
 
 def test_languages(marker):

@@ -57,9 +57,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "core", "corpora", "downstream", "joint_ie", "linearize", "nn", "predict", "rounds",
         "tokenizer", "train",
     },
-    "extractors": {"core", "joint_ie", "mentions", "model", "predict", "predictors"},
+    "extractors": {"core", "decode", "joint_ie", "mentions", "model", "predict", "predictors"},
     "api": {
-        "core", "corpora", "extractors", "mentions", "model", "predict", "released", "view",
+        "core", "corpora", "decode", "extractors", "mentions", "model", "predict", "released",
+        "view",
     },
     "mrp": {
         "_version", "core", "corpora", "downstream", "jobs", "model", "nn", "tokenizer", "train",
