@@ -10,12 +10,18 @@ import functools
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from t5coref.core.document import Document, Span
 from t5coref.core.errors import ConfigError
 from t5coref.corpora.files import PathLike, decode, display_name, open_bytes, stem
 from t5coref.corpora.report import Report
+
+_ENDLESS = re.compile(r"[!-~]{1000}|\S{5000}")
+"""More characters without a blank than any text has, in scripts with blanks and in others. spaCy
+takes signs off their ends one by one, and each time reads all that are left.
+"""
 
 _PARAGRAPH_END = re.compile(r"(?:\r?\n[^\S\n]*){2,}")
 
@@ -77,10 +83,16 @@ def _paragraphs(text: str) -> Iterator[Span]:
     start = 0
     for gap in _PARAGRAPH_END.finditer(text):
         if gap.start() > start:
-            yield start, gap.start()
+            yield from _cut(text, start, gap.start())
         start = gap.end()
     if start < len(text):
-        yield start, len(text)
+        yield from _cut(text, start, len(text))
+
+
+def _cut(text: str, start: int, end: int) -> Iterator[Span]:
+    """A paragraph, in parts where it is longer without a blank than any text."""
+    ends = [match.end() for match in _ENDLESS.finditer(text, start, end)]
+    return pairwise(sorted({start, *ends, end}))
 
 
 @functools.cache
