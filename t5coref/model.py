@@ -99,7 +99,7 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
     whole = (
         (format is None or _has(format, name=str, options=dict))
         and _has(tokenizer, symbols=list, word_rule=str, fingerprint=str)
-        and isinstance(card.get("dtype"), str)
+        and card.get("dtype") in ("float32", "bfloat16")
         and isinstance(card.get("weights", {}), dict)
     )
     if not whole:

@@ -25,12 +25,11 @@ PATHS = HERE.parent, HERE.parents[1]
 
 
 def content(folder):
-    """Every file below a folder, of those that say where they lie only the names."""
-    files = (path.relative_to(folder) for path in sorted(folder.rglob("*")))
+    """Every file below a folder but a job's own; of what says where the job lies, only the name."""
     return {
-        file.as_posix(): None if {"_job", "_SUCCESS"} & set(file.parts) else whole.read_bytes()
-        for file in files
-        if (whole := folder / file).is_file()
+        path.relative_to(folder).as_posix(): None if path.name == "_SUCCESS" else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "_job" not in path.parts
     }
 
 
