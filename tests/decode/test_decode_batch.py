@@ -99,7 +99,8 @@ def test_guesses_change_nothing_of_what_beams_find(learnt, name, which):
     again, _ = case.decode(Beam(3, 1.0, drafts=GUESSES), memory)
     assert_same(guessed, single)
     assert_same(again, single)
-    assert again.calls <= guessed.calls <= single.calls
+    # A call goes on by a step at least. What is remembered need not be right in another place.
+    assert max(again.calls, guessed.calls) <= single.calls
 
 
 def test_beams_guess_what_was_learnt_by_heart(learnt):
