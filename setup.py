@@ -30,8 +30,17 @@ HF = ["transformers>=5", "huggingface-hub>=1"]
 SEQIO = ["seqio>=0.0.20"]
 TPU = ["jax[tpu]>=0.10"]
 GCS = ["gcsfs>=2025.1"]
+SERVE = [
+    "starlette>=1.10",  # routes and statuses
+    "uvicorn>=0.54",  # HTTP and signals
+    "prometheus-client>=0.26",  # the text format of metrics
+]
+TABLE = ["pyarrow>=20", "pandas>=2.2"]  # tables of mentions
 DEV = [
     *HF,
+    *SERVE,
+    *TABLE,
+    "httpx2>=2.16",  # Starlette's test client
     "torch>=2.9",  # the independent reference for the network
     "hypothesis>=6.150",
     "pytest>=9",
@@ -65,11 +74,22 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["t5coref*", "tasks*"]),
-    package_data={"t5coref": ["demo/*.jsonl", "demo/LICENSE*", "view/page.*"]},
+    package_data={"t5coref": ["demo/*.jsonl", "demo/LICENSE*", "view/page.*", "report/report.*"]},
     cmdclass={"build_py": BuildWithGin},
     install_requires=BASE,
-    extras_require={"hf": HF, "seqio": SEQIO, "tpu": TPU, "gcs": GCS, "dev": DEV},
-    entry_points={"console_scripts": ["t5coref = t5coref.cli:main"]},
+    extras_require={
+        "hf": HF,
+        "seqio": SEQIO,
+        "tpu": TPU,
+        "gcs": GCS,
+        "serve": SERVE,
+        "table": TABLE,
+        "dev": DEV,
+    },  # fmt: skip
+    entry_points={
+        "console_scripts": ["t5coref = t5coref.cli:main"],
+        "spacy_factories": ["t5coref = t5coref.api.spacy_component:make_component"],
+    },
     classifiers=[
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

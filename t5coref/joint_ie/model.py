@@ -123,7 +123,7 @@ def joint_model(
     Args:
       base: the T5; its format counts only with `decoder`.
       heads: their parts; the number of relation types is that of `relations`.
-      relations: names of the relation types; of no use to heads that find none.
+      relations: names of the relation types; there may be none for heads that find none.
       setting: what the composition is called.
       segment_length: encode texts in segments of so many pieces; None = in one piece.
       decoder: keep the decoder and its format, which are to be trained beside the heads.
@@ -136,7 +136,7 @@ def joint_model(
         raise ConfigError(
             "segment_length with a decoder, which reads the windows of its format; set one of them"
         )
-    names = () if heads.relations is None else inventory(relations)
+    names = inventory(relations) if heads.relations is not None else tuple(relations)
     heads = for_types(heads, len(names))
     config, params, tokenizer = base.config, dict(base.params), base.tokenizer
     if not decoder:

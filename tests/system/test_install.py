@@ -36,7 +36,12 @@ def unpacked_wheel(tmp_path_factory):
 
 
 def test_wheel_holds_all_sources_and_gin_files(unpacked_wheel):
-    files = (("t5coref", "*.py"), ("t5coref/demo", "*.jsonl"), ("t5coref/view", "page.*"))
+    files = (
+        ("t5coref", "*.py"),
+        ("t5coref/demo", "*.jsonl"),
+        ("t5coref/view", "page.*"),
+        ("t5coref/report", "report.*"),
+    )
     for folder, pattern in files:
         for path in (ROOT / folder).rglob(pattern):
             assert (unpacked_wheel / path.relative_to(ROOT)).is_file(), path
@@ -46,6 +51,8 @@ def test_wheel_holds_all_sources_and_gin_files(unpacked_wheel):
     assert top == {"t5coref"}  # no gin/ at the top: it would shadow gin-config
     (licence,) = unpacked_wheel.rglob("LICENSE")
     assert "dist-info" in str(licence)
+    (entries,) = unpacked_wheel.rglob("entry_points.txt")
+    assert "t5coref = t5coref.api.spacy_component:make_component" in entries.read_text("utf-8")
 
 
 @pytest.mark.parametrize("kind", ["checkout", "wheel"])
