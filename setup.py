@@ -85,7 +85,7 @@ setup(
         "serve": SERVE,
         "table": TABLE,
         "dev": DEV,
-    },  # fmt: skip
+    },
     entry_points={
         "console_scripts": ["t5coref = t5coref.cli:main"],
         "spacy_factories": ["t5coref = t5coref.api.spacy_component:make_component"],
