@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 T5X_PYTHON ?= .venv-t5x/bin/python
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: help demo test test-slow test-t5x check format bench clean
+.PHONY: help demo test test-slow fuzz test-t5x check format bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,9 @@ test: $(VENV)/.dev  ## install, run the fast tests
 
 test-slow: $(VENV)/.dev  ## every test
 	$(BIN)/python -m pytest -n 2
+
+fuzz: $(VENV)/.dev  ## readers and outputs with a hundred times the examples
+	T5COREF_FUZZ=100 $(BIN)/python -m pytest -n 2 -m "not slow" tests/fuzz
 
 test-t5x:        ## T5X_PYTHON=PYTHON: the tests that need SeqIO and T5X (docs/t5x.md)
 	REQUIRE_T5X=1 $(T5X_PYTHON) -m pytest -n 2 --dist loadfile tests/t5x tests/data tests/tasks tests/gin
@@ -38,6 +41,7 @@ bench: $(VENV)/.dev  ## MODEL=DIR: all benchmarks; their tables go to docs/resul
 	$(BIN)/python benchmarks/linearize.py --tokenizer "$(MODEL)" --write
 	$(BIN)/python benchmarks/ceilings.py --tokenizer "$(MODEL)" --write
 	$(BIN)/python benchmarks/joint_ie.py --write
+	$(BIN)/python benchmarks/big_inputs.py --model "$(MODEL)" --words 10000
 	$(BIN)/python benchmarks/score.py
 	$(BIN)/python benchmarks/align.py
 
