@@ -199,7 +199,8 @@ def _unpacked(path: Path, found: dict[str, Stored]) -> dict[str, Stored]:
         found[name] = Stored((rows, *stored[0].shape[1:]), FLOATS["F32"], read)
         for behind in (compact.SCALE, compact.KEPT):
             found.pop(name + behind, None)
-    others = {name: t.dtype.name for name, t in found.items() if t.dtype in PACKED.values()}
+    packed = {dtype: name for name, dtype in PACKED.items()}
+    others = {name: packed[t.dtype] for name, t in found.items() if t.dtype in packed}
     if others:
         raise _no_floats(path, others)
     return found
