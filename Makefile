@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 T5X_PYTHON ?= .venv-t5x/bin/python
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: help demo test test-slow fuzz test-t5x check format bench clean
+.PHONY: help demo test test-slow fuzz test-t5x check docs format bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,10 @@ fuzz: $(VENV)/.dev  ## readers and outputs with a hundred times the examples
 test-t5x:        ## T5X_PYTHON=PYTHON: the tests that need SeqIO and T5X (docs/t5x.md)
 	REQUIRE_T5X=1 $(T5X_PYTHON) -m pytest -n 2 --dist loadfile tests/t5x tests/data tests/tasks tests/gin
 
-check: $(VENV)/.dev  ## lint, format, types, layout
+docs: $(VENV)/.dev  ## the site, in site/; broken links and names are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: $(VENV)/.dev docs  ## lint, format, types, layout, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
@@ -46,7 +49,7 @@ bench: $(VENV)/.dev  ## MODEL=DIR: all benchmarks; their tables go to docs/resul
 	$(BIN)/python benchmarks/align.py
 
 clean:           ## remove what make made
-	rm -rf $(VENV) .jax_cache demo_out
+	rm -rf $(VENV) .jax_cache demo_out site
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \

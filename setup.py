@@ -36,8 +36,10 @@ SERVE = [
     "prometheus-client>=0.26",  # the text format of metrics
 ]
 TABLE = ["pyarrow>=20", "pandas>=2.2"]  # tables of mentions
+DOCS = ["mkdocs>=1.6", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 DEV = [
     *HF,
+    *DOCS,
     *SERVE,
     *TABLE,
     "httpx2>=2.16",  # Starlette's test client
@@ -84,6 +86,7 @@ setup(
         "gcs": GCS,
         "serve": SERVE,
         "table": TABLE,
+        "docs": DOCS,
         "dev": DEV,
     },
     entry_points={
