@@ -28,4 +28,10 @@ def default_model() -> pathlib.Path:
     Raises:
       ConfigError: this installation has none.
     """
-    return folder_with(MODEL) / MODEL
+    try:
+        return folder_with(MODEL) / MODEL
+    except ConfigError:
+        raise ConfigError(
+            f"this installation comes without a model ({MODEL}); expected the folder of one, as "
+            "`t5coref train` writes it, or the name of a published checkpoint"
+        ) from None

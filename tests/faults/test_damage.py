@@ -38,8 +38,8 @@ def folder(saved, tmp_path):
     return copy
 
 
-def test_a_whole_folder_loads(folder):
-    Model.load(folder)
+def test_a_whole_folder_loads(folder, saved):
+    assert Model.load(folder).fingerprint() == Model.load(saved).fingerprint()
 
 
 @pytest.mark.parametrize("place", [9, 0.5, -1])

@@ -8,7 +8,7 @@ import pytest
 
 from t5coref import corpora
 from t5coref.core.errors import ConfigError
-from t5coref.train.inputs import corpus_files, demo_stories, digest, vocabulary
+from t5coref.train.inputs import corpus_files, demo_stories, digest, together, vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,9 @@ def test_digest(stories):
     assert digest(stories) == digest(list(stories))
     assert digest(stories) != digest(stories[1:])
     assert digest(stories[:1]) != digest([stories[0].with_annotation(None)])
+
+
+def test_corpora_are_put_together():
+    """They keep their order, and a corpus is seen as often as it is given."""
+    first, second = (demo_stories(count=2, seed=seed) for seed in (1, 2))
+    assert together(parts=[first, second, second]) == [*first, *second, *second]
