@@ -3,12 +3,15 @@
     python benchmarks/formats.py --start flan-t5-small --litbank litbank --gum gum \\
       --tokens 200000 --litbank-proposer runs/litbank-mentions/best --output runs/formats
 
-Each row is a model of its own, trained from the start with `t5coref train`. Steps are as many as
-see `--tokens` pieces of sources and targets, padding not counted; batch, rate and window are the
-same for all. A format that is told the mentions is trained with gold ones; dev documents are read
-with gold mentions and with those of a proposer. Weights of joint inference are tuned on training
-documents that are held out of training (`--held-out`), with mentions of the same kind, never on the
-dev documents.
+Each row is a model of its own, trained from the start with `t5coref train` on the training
+documents of all corpora that are given. Steps are as many as see `--tokens` pieces of sources and
+targets, padding not counted; batch, rate and window are the same for all. A format that is told the
+mentions is trained with gold ones; dev documents are read with gold mentions and with those of a
+proposer. Weights of joint inference are tuned on training documents that are held out of training
+(`--held-out`), with mentions of the same kind, never on the dev documents.
+
+A start that was trained on one format favors it and its kin: the table compares what the same few
+steps make of one model. Symbols with numbers start as the pieces of their numbers.
 
 Columns: CoNLL F1 with singletons, and without them on both sides; EM and Pass under the constraint
 and of free generation, where an output is written (docs/ledger.md); seconds and calls of the
@@ -128,40 +131,33 @@ def read(name: str, folder: pathlib.Path, args: argparse.Namespace) -> Corpus:
     return Corpus(name, train[args.held_out :], train[: args.held_out], dev[: args.dev_documents])
 
 
-def steps_for(row: Row, corpus: Corpus, args: argparse.Namespace) -> tuple[int, float]:
+def steps_for(row: Row, train: list[Document], args: argparse.Namespace) -> tuple[int, float]:
     """Steps that see `--tokens` pieces, and the pieces of an example, on average."""
     format_ = Format(row.format, {**row.options, "window": args.window})
     made = format_.make(Tokenizer(args.start, format_.symbols))
-    examples, _ = training_examples(made, corpus.train)
+    examples, _ = training_examples(made, train)
     mean = float(np.mean([len(e.turn.source) + len(e.actions) for e in examples]))
     return max(1, math.ceil(args.tokens / (args.batch_size * mean))), mean
 
 
-def trained(row: Row, corpus: Corpus, args: argparse.Namespace) -> dict[str, Any]:
+def trained(row: Row, train: list[Document], args: argparse.Namespace) -> dict[str, Any]:
     """Trains a row's model unless that is done, and says how; a stopped run goes on."""
-    folder = pathlib.Path(args.output, corpus.name, row.label)
+    folder = pathlib.Path(args.output, row.label)
     done = folder / "trained.json"
     if done.is_file():
         return json.loads(done.read_text("utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
-    documents = folder.parent / "train.jsonl"
+    documents = folder / "train.jsonl"
     if not documents.is_file():
-        jsonl.write(corpus.train, documents)
-    steps, mean = steps_for(row, corpus, args)
+        jsonl.write(train, documents)
+    steps, mean = steps_for(row, train, args)
     bindings = {
         "MODEL": args.start, "TRAIN_FILES": str(documents), "STEPS": steps, "SEED": args.seed,
         "OUTPUT": str(folder / "run"), "BATCH_SIZE": args.batch_size,
         "LEARNING_RATE": args.learning_rate, "Format.name": row.format,
         "Format.options": {**row.options, "window": args.window},
     }  # fmt: skip
-    command = [
-        sys.executable,
-        "-m",
-        "t5coref",
-        "train",
-        "--gin_file",
-        "gin/experiments/formats.gin",
-    ]
+    command = [sys.executable, "-m", "t5coref", "train", "--gin_file", EXPERIMENT]
     start = time.perf_counter()
     subprocess.run([*command, *(f"--gin.{k}={v!r}" for k, v in bindings.items())], check=True)
     found = {"steps": steps, "pieces": mean, "seconds": time.perf_counter() - start}
@@ -262,8 +258,8 @@ def _ledger(
 
 def measured(row: Row, corpus: Corpus, mentions: str, args: argparse.Namespace) -> dict[str, Any]:
     """`measure` in a process of its own, unless that is done."""
-    folder = pathlib.Path(args.output, corpus.name, row.label)
-    done = folder / f"dev-{mentions.split()[0]}.json"
+    folder = pathlib.Path(args.output, row.label)
+    done = folder / f"{corpus.name}-{mentions.split()[0]}.json"
     if done.is_file():
         return json.loads(done.read_text("utf-8"))
     proposer = getattr(args, f"{corpus.name}_proposer")
@@ -280,10 +276,9 @@ def measured(row: Row, corpus: Corpus, mentions: str, args: argparse.Namespace) 
 
 
 def table(corpus: Corpus, args: argparse.Namespace) -> str:
-    """Trains and measures what is not done, and puts the figures side by side."""
+    """Measures what is not done, and puts the figures of trained models side by side."""
     percent, lines = lambda value: f"{100 * value:.2f}", []
     for row in (ROWS[label] for label in args.formats):
-        how = trained(row, corpus, args)
         kinds = [GOLD, PROPOSED] if row.told else [FOUND]
         if getattr(args, f"{corpus.name}_proposer") is None:
             kinds = [kind for kind in kinds if kind != PROPOSED]
@@ -297,16 +292,24 @@ def table(corpus: Corpus, args: argparse.Namespace) -> str:
                 row.label, kind, percent(figures["conll"]),
                 percent(figures["conll_without_singletons"]), *faithful,
                 report.number(figures["seconds"]), report.number(figures["calls"]),
-                how["steps"], report.number(how["seconds"] / 60),
             ))  # fmt: skip
     header = (
         "format", "mentions", "CoNLL", "without singletons", "EM", "Pass", "EM, free",
-        "Pass, free", "s/document", "calls/document", "steps", "training, min",
+        "Pass, free", "s/document", "calls/document",
     )  # fmt: skip
-    head = (
-        f"{corpus.name}: {len(corpus.train)} documents to train, {len(corpus.dev)} dev documents."
-    )
-    return f"{head}\n\n{report.table(header, lines)}"
+    return f"{corpus.name}, {len(corpus.dev)} dev documents:\n\n{report.table(header, lines)}"
+
+
+def training(corpora: Sequence[Corpus], args: argparse.Namespace) -> str:
+    """Trains what is not done, one model for all corpora, and says how long that took."""
+    lines, train = [], [document for corpus in corpora for document in corpus.train]
+    for row in (ROWS[label] for label in args.formats):
+        how = trained(row, train, args)
+        minutes = report.number(how["seconds"] / 60)
+        lines.append((row.label, how["steps"], report.number(how["pieces"]), minutes))
+    header = ("format", "steps", "pieces an example", "training, min")
+    counts = " and ".join(f"{len(c.train)} of {c.name}" for c in corpora)
+    return f"Training documents: {counts}.\n\n{report.table(header, lines)}"
 
 
 def main() -> None:
@@ -335,9 +338,9 @@ def main() -> None:
     folders = {name: getattr(args, name) for name in ("litbank", "gum")}
     if not any(folders.values()):
         parser.error("expected --litbank or --gum")
-    body = "\n".join(
-        table(read(name, folder, args), args) for name, folder in folders.items() if folder
-    )
+    parts = [read(name, folder, args) for name, folder in folders.items() if folder]
+    made = training(parts, args)
+    body = "\n".join([*(table(corpus, args) for corpus in parts), made])
     shown = f"{body}\n{report.machine('jax', 'flax')}."
     print(shown)
     if args.write:

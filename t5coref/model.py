@@ -20,7 +20,7 @@ from t5coref._version import __version__
 from t5coref.checkpoints import home, load
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.linearize import Linearization
-from t5coref.nn.checkpoint import grow_vocab, save_hf
+from t5coref.nn.checkpoint import alike, grow_vocab, save_hf
 from t5coref.nn.t5 import T5, T5Config
 from t5coref.nn.weight_files import CONFIG, CheckpointError, find, read_json
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
@@ -370,6 +370,7 @@ def pretrained(
     word_rule: str = "strict",
     format: Format | None = None,
     dtype: str = "float32",
+    numbers_as_pieces: bool = False,
 ) -> Model:
     """A T5, T0 or Flan-T5 to be trained: a Hugging Face folder or hub name, or a T5X checkpoint.
 
@@ -380,11 +381,15 @@ def pretrained(
       word_rule: how words become pieces, `strict` or `reference`.
       format: the linearization to train.
       dtype: computation type, float32 or bfloat16.
+      numbers_as_pieces: symbols with a number, as `<c12>`, start as what the vocabulary has for the
+        number, instead of as random draws; not for models that were trained on these symbols.
     """
     format = format or Format()
     place = _found(folder)
     made = Tokenizer(tokenizer or home(place), format.symbols).with_word_rule(word_rule)
     config, params = _weights(place, dtype, at_least=made.size)
+    if numbers_as_pieces:
+        params = alike(params, made.numbered())
     return Model(config, params, made, format)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
@@ -148,6 +149,15 @@ class Tokenizer:
 
     def _encode_uncached(self, text: str) -> tuple[int, ...]:
         return tuple(self._sp.encode(text))
+
+    def numbered(self) -> dict[int, tuple[int, ...]]:
+        """Ids of the symbols with a number in their names, as `<c12>`, and the number's pieces."""
+        numbers = {s: re.search(r"\d+", s) for s in self.symbols}
+        return {
+            self.symbol(s): tuple(t for t in self.encode(found[0]) if not self.is_blank(t))
+            for s, found in numbers.items()
+            if found is not None
+        }
 
     def piece(self, token: int) -> str:
         """The text of an id: a piece, a sentinel or an added symbol."""

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ from t5coref.nn.weight_files import (
 
 __all__ = [
     "CheckpointError",
+    "alike",
     "config_from_hf",
     "config_to_hf",
     "grow_vocab",
@@ -95,6 +96,8 @@ PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "out"}
 MATRICES = ("wi", "wi_0", "wi_1", "wo")
 
 TABLE, HEAD = "token_embedder/embedding", "decoder/logits_dense/kernel"
+AXES = {TABLE: 0, HEAD: 1}
+"""Which axis of them is the vocabulary."""
 
 TABLE_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 """Copies of `shared.weight` in older files; so is `lm_head.weight` where the head is tied. They
@@ -361,9 +364,26 @@ def grow_vocab(
     return dataclasses.replace(config, vocab_size=vocab_size), unflatten_dict(flat, sep="/")
 
 
+def alike(params: Mapping[str, Any], rows: Mapping[int, Sequence[int]]) -> Params:
+    """Makes rows of the table, and columns of an untied head, the means of others.
+
+    Args:
+        params: unscanned or scanned.
+        rows: by the row to be made, those to take the mean of.
+    """
+    flat, made = _flat(params), sorted(rows)
+    for path, axis in AXES.items():
+        if path in flat:
+            both = np.moveaxis(np.array(flat[path]), axis, 0)  # a copy
+            old = both.astype(np.float32)
+            both[made] = [old[list(rows[row])].mean(axis=0) for row in made]
+            flat[path] = np.ascontiguousarray(np.moveaxis(both, 0, axis))
+    return unflatten_dict(flat, sep="/")
+
+
 def grown(path: str, old: np.ndarray, vocab_size: int, *, seed: int = 0) -> np.ndarray:
     """The table or the head, whichever `path` names, with as many rows or columns (see above)."""
-    axis = {TABLE: 0, HEAD: 1}[path]
+    axis = AXES[path]
     rows = np.ascontiguousarray(np.moveaxis(old, axis, 0))  # sums depend on the layout
     wide = rows.astype(np.float32, copy=False)
     rng = np.random.default_rng((seed, axis))

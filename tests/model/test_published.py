@@ -280,6 +280,24 @@ def test_training_starts_from_names_too(hub, checkpoint, tokenizer):
     assert model.tokenizer.word_rule == "strict"
 
 
+def test_symbols_with_numbers_may_start_as_their_numbers(hub, checkpoint, tokenizer):
+    checkpoint(hub.at("someone/t5"), "full-copy", where=None)
+    format = Format("iterative-ids")
+    plain = pretrained("someone/t5", format=format)
+    model = pretrained("someone/t5", format=format, numbers_as_pieces=True)
+    tables = [np.asarray(m.params["token_embedder"]["embedding"]) for m in (plain, model)]
+    for number in (0, 7, 123):
+        pieces = [tokenizer.encode(str(number))]
+        pieces = [p for p in pieces[0] if tokenizer.piece(p) != "▁"]
+        for symbol in (f"<m{number}>", f"<c{number}>"):
+            row = tables[1][model.tokenizer.symbol(symbol)]
+            np.testing.assert_allclose(row, tables[0][pieces].mean(axis=0), rtol=1e-5, atol=1e-6)
+    kept = [model.tokenizer.symbol(s) for s in ("</m>", "</new>")]
+    np.testing.assert_array_equal(tables[1][kept], tables[0][kept])
+    size = Tokenizer(tokenizer.model, ()).size
+    np.testing.assert_array_equal(*(table[:size] for table in tables))
+
+
 # The layouts that the published implementation's own decodes were made with.
 KINDS = {
     "int": "seq2seq-coref-t0-3b",

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from t5coref.nn import T5, load_hf, save_hf, scan_params
 from t5coref.nn.checkpoint import (
     CheckpointError,
+    alike,
     config_from_hf,
     config_to_hf,
     grow_vocab,
@@ -244,6 +245,25 @@ def test_growing_keeps_old_rows_and_draws_like_them(saved):
     token = jnp.array([[3999]], jnp.int32)
     embedded = T5(got_config).apply({"params": got}, token, method="embed")
     np.testing.assert_array_equal(embedded[0, 0], got["token_embedder"]["embedding"][3999])
+
+
+def test_rows_become_the_means_of_others(saved):
+    _, _, params = saved
+    flat, got = (
+        flatten_dict(p, sep="/") for p in (params, alike(params, {7: (3,), 20: (4, 7), 2: (5,)}))
+    )
+    axes = {"token_embedder/embedding": 0, "decoder/logits_dense/kernel": 1}
+    assert got.keys() == flat.keys()
+    for path, leaf in got.items():
+        if path not in axes:
+            assert leaf is flat[path]
+            continue
+        rows, old = (np.moveaxis(x, axes[path], 0) for x in (leaf, flat[path]))
+        np.testing.assert_array_equal(rows[[7, 2]], old[[3, 5]])
+        # Means are of what was there before.
+        np.testing.assert_allclose(rows[20], (old[4] + old[7]) / 2, rtol=1e-6)
+        others = np.setdiff1d(np.arange(len(old)), [2, 7, 20])
+        np.testing.assert_array_equal(rows[others], old[others])
 
 
 def test_nothing_to_read_is_said_clearly(tmp_path, tiny, monkeypatch):
