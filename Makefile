@@ -6,13 +6,16 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 T5X_PYTHON ?= .venv-t5x/bin/python
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: help demo test test-slow fuzz test-t5x check docs format bench clean
+.PHONY: help demo demo-training test test-slow fuzz test-t5x check docs format bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(VENV)/.base  ## install, train a tiny model on stories, predict unseen ones
+demo: $(VENV)/.base  ## install, read two texts with the model that comes with t5coref
 	$(BIN)/t5coref demo
+
+demo-training: $(VENV)/.base  ## install, train a tiny model on stories, predict unseen ones
+	$(BIN)/t5coref demo-training
 
 test: $(VENV)/.dev  ## install, run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"

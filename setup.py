@@ -1,4 +1,4 @@
-"""Packaging: two packages, and the gin files as data of the first one."""
+"""Packaging: two packages; the gin files and the model as data of the first one."""
 
 import pathlib
 import runpy
@@ -55,15 +55,16 @@ DEV = [
 ]
 
 
-class BuildWithGin(build_py):
-    """Puts `gin/` into the wheel as `t5coref/gin/`."""
+class BuildWithData(build_py):
+    """Puts `gin/` and `models/` into the wheel as `t5coref/gin/` and `t5coref/models/`."""
 
     def run(self) -> None:
-        """Builds the packages, then copies the gin files."""
+        """Builds the packages, then copies what lies beside them."""
         super().run()
         if not self.editable_mode:
-            target = pathlib.Path(self.build_lib, "t5coref", "gin")
-            shutil.copytree(ROOT / "gin", target, dirs_exist_ok=True)
+            for name in ("gin", "models"):
+                target = pathlib.Path(self.build_lib, "t5coref", name)
+                shutil.copytree(ROOT / name, target, dirs_exist_ok=True)
 
 
 setup(
@@ -76,8 +77,10 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["t5coref*", "tasks*"]),
-    package_data={"t5coref": ["demo/*.jsonl", "demo/LICENSE*", "view/page.*", "report/report.*"]},
-    cmdclass={"build_py": BuildWithGin},
+    package_data={
+        "t5coref": ["demo/*.jsonl", "demo/*.txt", "demo/LICENSE*", "view/page.*", "report/report.*"]
+    },
+    cmdclass={"build_py": BuildWithData},
     install_requires=BASE,
     extras_require={
         "hf": HF,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 from t5coref.core.errors import ConfigError
 
-MODEL = "models/english-small"
+NAME = "english-small"
+"""Of the model, wherever one is named."""
+
+MODEL = f"models/{NAME}"
 
 
 def folder_with(inside: str) -> pathlib.Path:
@@ -35,3 +39,18 @@ def default_model() -> pathlib.Path:
             f"this installation comes without a model ({MODEL}); expected the folder of one, as "
             "`t5coref train` writes it, or the name of a published checkpoint"
         ) from None
+
+
+def named(model: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    """What a name of a model stands for: the folder of the released one, or what was given.
+
+    Args:
+      model: a folder, which may have the name of the released model; the name of a checkpoint; or
+        None for the released one.
+
+    Raises:
+      ConfigError: it is the released model, and this installation has none.
+    """
+    if model is None or (os.fspath(model) == NAME and not os.path.isdir(model)):
+        return default_model()
+    return model

@@ -13,6 +13,7 @@ from t5coref.api.pronouns import pronouns_of
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, DocumentError
 from t5coref.corpora import text as raw_text
+from t5coref.released import named
 
 if TYPE_CHECKING:
     from t5coref.mentions.sources import MentionSource
@@ -46,7 +47,7 @@ def load(
 
     Args:
       model: the folder of a model, a published checkpoint (docs/checkpoints.md) or its name on the
-        hub; None = the model that comes with t5coref.
+        hub; None or english-small = the model that comes with t5coref.
       language: of raw texts, as spaCy names it.
       batch_size: windows computed at once.
       beams: hypotheses that the search keeps; 1 = greedy.
@@ -72,7 +73,7 @@ def load(
         mentions = extractors.mention_source(mentions, dtype=dtype, batch_size=batch_size)
     options = {} if singletons is None else {"min_mentions": 1 if singletons else 2}
     extractor = extractors.load_extractor(
-        released_model() if model is None else model,
+        named(model),
         dtype=dtype,
         window=window,
         options=options,
@@ -84,13 +85,6 @@ def load(
         round_size=max(min(2 * batch_size, LARGEST_ROUND), batch_size),
     )
     return Pipeline(extractor, language=language)
-
-
-def released_model() -> os.PathLike[str]:
-    """The folder of the model that comes with t5coref."""
-    from t5coref.released import default_model
-
-    return default_model()
 
 
 class Pipeline:

@@ -103,12 +103,12 @@ class CoreferenceComponent(Pipe):
 
         A published checkpoint is not copied: its name stays in the configuration.
         """
-        from t5coref.api.pipeline import released_model
         from t5coref.model import CARD_FILE
+        from t5coref.released import named
 
         del exclude
 
-        source = pathlib.Path(released_model() if self.model is None else self.model)
+        source = pathlib.Path(named(self.model))
         target = pathlib.Path(path, MODEL_FOLDER)
         if not (source / CARD_FILE).is_file() or source.resolve() == target.resolve():
             return

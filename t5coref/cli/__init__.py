@@ -14,6 +14,7 @@ from t5coref.core.errors import T5CorefError
 
 COMMANDS = {
     "demo": "demo",
+    "demo-training": "demo_training",
     "predict": "predict",
     "serve": "serve",
     "propose": "propose",
@@ -43,8 +44,8 @@ DESCRIPTION = "Coreference and entity-centric relation extraction with T5, in JA
 
 EPILOG = """\
 first steps:
-  t5coref demo                                     train a tiny model and watch it work
-  t5coref predict --model RUN/best --input story.txt --output story.jsonl
+  t5coref demo                                     watch the model that comes with t5coref
+  t5coref predict --input story.txt --output story.jsonl
   t5coref score gold.conll predicted.jsonl
   t5coref view --demo --output page.html           look at documents with relations
   t5coref COMMAND --help                           what a command does, with examples

@@ -1,4 +1,4 @@
-"""`t5coref demo`: the whole way, from stories to clusters, in a few minutes."""
+"""`t5coref demo`: the model that comes with t5coref, on two short texts."""
 
 from __future__ import annotations
 
@@ -6,104 +6,63 @@ import argparse
 import pathlib
 import time
 
-from t5coref.core.errors import T5CorefError
-
-HELP = "train a tiny model on stories and watch it work"
+HELP = "watch the model that comes with t5coref at work"
 
 DESCRIPTION = """\
-Trains a tiny T5 from scratch on short English stories (those that come with t5coref and generated
-ones), predicts the clusters of stories that it has never seen, prints some in colour, scores them
-all and writes a page that shows every error. At the end stands a document with relations, as those
-that come with t5coref have. Everything that it writes stays in the output folder; started again, it
-goes on there.
+Reads two short texts that come with t5coref, a report and a story, with the model that comes with
+it: prints their entities in colour, says who the pronouns are, and writes a page to look at.
+Nothing is fetched.
 """
-
-EXPERIMENT = "gin/experiments/demo.gin"
-UNSEEN, UNSEEN_SEED, SHOWN = 50, 20_000, 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.description = DESCRIPTION
     parser.add_argument("--output", default="demo_out", metavar="DIR",
-                        help="folder for everything (default: demo_out)")  # fmt: skip
+                        help="folder for the page (default: demo_out)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, predicts, shows and scores; returns the exit status."""
+    """Predicts and shows; returns the exit status."""
     from rich.console import Console
+    from rich.table import Table
 
-    from t5coref import cli
-    from t5coref.cli.gin_files import gin_root
-    from t5coref.cli.show import coloured, shown
-    from t5coref.cli.tables import table
-    from t5coref.core.metrics import Scorer
-    from t5coref.corpora import jsonl
-    from t5coref.demo import biographies, generate
+    import t5coref
+    from t5coref import demo
+    from t5coref.cli.compile_cache import keep_compiled_programs
+    from t5coref.cli.show import coloured
+    from t5coref.released import NAME
+    from t5coref.view import page, plain
 
     console = Console(highlight=False)
-    folder = pathlib.Path(args.output)
+    keep_compiled_programs()
     started = time.monotonic()
-    console.print(f"[bold]1. Training[/] a tiny T5 on stories ({EXPERIMENT})")
-    status = cli.main(
-        ["train", "--gin_file", str(gin_root() / EXPERIMENT),
-         f"--gin.OUTPUT={str(folder / 'run')!r}"]
-    )  # fmt: skip
-    if status:
-        return status
-    trained = time.monotonic()
-
-    console.print(f"\n[bold]2. Predicting[/] {UNSEEN} stories that it has never seen")
-    gold = list(generate(UNSEEN, UNSEEN_SEED))
-    gold_file, found_file = folder / "gold.jsonl", folder / "predicted.jsonl"
-    jsonl.write(gold, gold_file)
-    status = cli.main(
-        ["predict", "--model", str(folder / "run" / "best"), "--input", str(gold_file),
-         "--output", str(found_file), "--overwrite", "--quiet"]
-    )  # fmt: skip
-    if status:
-        return status
-    predicted = list(jsonl.read(found_file))
-    for document in predicted[:SHOWN]:
+    coref = t5coref.load()
+    texts = list(demo.texts())
+    with console.status(f"{NAME} reads {len(texts)} texts; the first time, it is compiled"):
+        found = list(coref.predict(texts))
+    seconds = time.monotonic() - started
+    for prediction in found:
         console.print()
-        console.print(coloured(document))
-
-    console.print("\n[bold]3. Scoring[/] them against what they mean (percent)\n")
-    scorer = Scorer()
-    for a, b in zip(gold, predicted, strict=True):
-        if a.annotation is None or b.annotation is None:
-            raise T5CorefError(f"document {a.doc_id!r} came back without clusters")
-        scorer.add(a.annotation.clusters, b.annotation.clusters)
-    print("\n".join(table(scorer.compute())))
-
-    console.print("\n[bold]4. Looking[/] at every story and every error on one page")
-    page = folder / "stories.html"
-    status = cli.main(
-        ["view", str(found_file), "--gold", str(gold_file), "--output", str(page)]
-    )  # fmt: skip
-    if status:
-        return status
-
-    console.print("\n[bold]5. Relations[/] between entities, as written by hand\n")
-    console.print(shown(next(biographies())))
-
-    model = folder / "run" / "best"
-    console.print(
-        f"\ntrained in {trained - started:.0f} s, "
-        f"all else in {time.monotonic() - trained:.0f} s\n\n[bold]Written[/]"
-    )
-    for path, what in (
-        (model, "the model"),
-        (folder / "run" / "metrics.jsonl", "its training, step by step"),
-        (page, "the stories, predicted and true, for a browser"),
-        (found_file, "the predictions"),
-        (gold_file, "the key"),
-    ):
-        print(f"  {path}  {what}")
+        console.print(coloured(prediction.document))
+        table = Table("entity", "mentions", title="named more than once", title_justify="left")
+        for cluster in prediction.clusters:
+            if len(cluster) > 1:
+                mentions = ", ".join(mention.text for mention in cluster)
+                table.add_row(cluster.representative.text, mentions)
+        console.print(table)
+    console.print("\n[bold]With names for pronouns[/]\n")
+    console.print(str(found[0].resolve()))
+    target = pathlib.Path(args.output, "texts.html")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    views = [plain(prediction.document) for prediction in found]
+    target.write_text(page(views, title="Two texts"), encoding="utf-8")
     print(
-        "\nNow try\n"
-        f"  echo 'Anna lost her hat. A king found it. He thanked her.' | \\\n"
-        f"    t5coref predict --model {model} --input - --output - | t5coref view -\n"
-        "  t5coref view --demo --output page.html    more documents with relations\n"
+        f"\nread in {seconds:.0f} s; {target} shows the same in a browser\n\n"
+        "Now try\n"
+        "  echo 'Anna lost her hat. A king found it.' | t5coref predict --input - --output - | "
+        "t5coref view -\n"
+        "  t5coref predict --input story.txt --output story.jsonl\n"
+        "  t5coref demo-training    how a model is trained, in a few minutes\n"
     )
     return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from t5coref.cli.mentions import add_mentions_arguments, mention_source
 from t5coref.core.errors import ConfigError
+from t5coref.released import NAME, named
 
 if TYPE_CHECKING:
     from t5coref.decode.search import Search
@@ -23,9 +25,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds `--model`, what can be changed about it, and how its outputs are looked for."""
     group = parser.add_argument_group("model")
     add = group.add_argument
-    add("--model", required=True, metavar="DIR",
+    add("--model", default=NAME, type=_folder, metavar="DIR",
         help="a folder of `t5coref train`, a published checkpoint (docs/checkpoints.md), or the "
-        "name of one on the Hugging Face hub")  # fmt: skip
+        f"name of one on the Hugging Face hub (default: {NAME}, the model that comes with "
+        "t5coref)")  # fmt: skip
     add("--linearization", metavar="NAME",
         help="the format that the model writes, where nothing in it says so; see `t5coref "
         "linearize --list`")  # fmt: skip
@@ -77,6 +80,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "1; must divide the devices of this machine)")  # fmt: skip
     add("--target-ratio", type=float, default=3.0, metavar="X",
         help="steps of an output for each source piece (default: 3)")  # fmt: skip
+
+
+def _folder(model: str) -> str:
+    return os.fspath(named(model))
 
 
 def load_model(args: argparse.Namespace) -> Model:

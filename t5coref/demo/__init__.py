@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from importlib import resources
 
 from t5coref.core.document import Document
-from t5coref.corpora import jsonl
+from t5coref.corpora import jsonl, text
 from t5coref.demo.generate import generate
 
-__all__ = ["biographies", "generate", "stories"]
+__all__ = ["biographies", "generate", "stories", "texts"]
+
+TEXTS = ("bakery", "lighthouse")
 
 
 def stories() -> Iterator[Document]:
@@ -24,6 +26,13 @@ def stories() -> Iterator[Document]:
 def biographies() -> Iterator[Document]:
     """Hand-written lives and companies: entities with types, and relations between them."""
     yield from _read("biographies.jsonl")
+
+
+def texts() -> Iterator[Document]:
+    """A hand-written report and a story, as somebody would paste them: not annotated."""
+    for name in TEXTS:
+        source = resources.files(__name__) / f"{name}.txt"
+        yield text.from_string(name, source.read_text("utf-8"))
 
 
 def _read(name: str) -> Iterator[Document]:

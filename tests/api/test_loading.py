@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 import t5coref
+from t5coref import released
 from t5coref.cli.models import add_model_arguments, load_predictor
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.joint_ie import JointPredictor, PipelinePredictor, joint_model
@@ -143,7 +144,6 @@ def test_files_that_do_not_belong_together_are_refused(folders, tmp_path):
 
 
 def test_the_released_model_is_the_default(folders, monkeypatch):
-    from t5coref.api import pipeline
-
-    monkeypatch.setattr(pipeline, "released_model", lambda: folders / "full-copy")
-    assert isinstance(t5coref.load().extractor, Predictor)
+    monkeypatch.setattr(released, "default_model", lambda: folders / "full-copy")
+    for given in ((), ("english-small",)):
+        assert isinstance(t5coref.load(*given).extractor, Predictor)

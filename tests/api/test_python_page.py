@@ -11,10 +11,11 @@ BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_the_blocks_of_the_page(model_folder, monkeypatch, capsys):
-    from t5coref.api import pipeline, spacy_component
+    from t5coref import released
+    from t5coref.api import spacy_component
 
     assert spacy_component  # its import stands for the entry point
-    monkeypatch.setattr(pipeline, "released_model", lambda: model_folder)
+    monkeypatch.setattr(released, "default_model", lambda: model_folder)
     text = PAGE.read_text("utf-8")
     names: dict[str, object] = {}
     blocks = list(BLOCK.finditer(text))

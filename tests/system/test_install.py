@@ -23,7 +23,7 @@ def unpacked_wheel(tmp_path_factory):
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
-    for name in ("t5coref", "gin"):
+    for name in ("t5coref", "gin", "models"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     out = tmp_path_factory.mktemp("wheel")
@@ -39,13 +39,14 @@ def test_wheel_holds_all_sources_and_gin_files(unpacked_wheel):
     files = (
         ("t5coref", "*.py"),
         ("t5coref/demo", "*.jsonl"),
+        ("t5coref/demo", "*.txt"),
         ("t5coref/view", "page.*"),
         ("t5coref/report", "report.*"),
     )
     for folder, pattern in files:
         for path in (ROOT / folder).rglob(pattern):
             assert (unpacked_wheel / path.relative_to(ROOT)).is_file(), path
-    for path in (ROOT / "gin").rglob("*.gin"):
+    for path in (*(ROOT / "gin").rglob("*.gin"), *(ROOT / "models/english-small").iterdir()):
         assert (unpacked_wheel / "t5coref" / path.relative_to(ROOT)).is_file(), path
     top = {p.name for p in unpacked_wheel.iterdir() if not p.name.endswith(".dist-info")}
     assert top == {"t5coref"}  # no gin/ at the top: it would shadow gin-config
