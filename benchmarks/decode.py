@@ -56,7 +56,8 @@ Train one with
 
     t5coref train --gin_file gin/experiments/litbank_small.gin --gin.MODEL=DIR_OF_A_T5 ...
 
-which writes RUN/best (docs/training.md); demo_out/run/best of `make demo-training` will do for a first look.
+which writes RUN/best (docs/training.md); demo_out/run/best of `make demo-training` will do for a
+first look.
 """
 
 
