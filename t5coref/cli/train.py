@@ -22,7 +22,8 @@ is none, a path for example, is taken as a string.
 
 OUTPUT receives the models `best` (by its score on the dev documents) and `last`, checkpoints,
 metrics.jsonl, event files for TensorBoard, and config.gin, the bindings that were used. Killed at
-any moment and started again, the same command goes on and ends with the same result.
+any moment and started again, the same command goes on and ends with the same result. On SIGTERM
+(exit status 143) and Ctrl-C (130) it saves the step it is in first; a second signal ends it there.
 """
 
 EPILOG = f"""\

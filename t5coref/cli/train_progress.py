@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -118,13 +119,28 @@ class TrainingProgress(Listener):
             self._say(f"warning: {row['failed']:.0f} dev documents have no prediction")
         self._bar.update(self._task, description="training")
 
+    def stopping(self) -> None:
+        """Says what a signal has begun."""
+        if not self._console.quiet:
+            with contextlib.suppress(OSError):  # not through buffers, which may be in use just now
+                os.write(2, b"\nstopping when this step is saved; a second signal ends at once\n")
+
+    def stopped(self, step: int) -> None:
+        """Says where the run is, even if all else is quiet: it is the result."""
+        self._bar.stop()
+        self._console.quiet = False
+        self._say(
+            f"stopped after step {step:,} of {self._total:,}, which is saved; start the same "
+            "command again to go on"
+        )
+
     def finished(self, result: TrainResult) -> None:
         """Ends the bar."""
         self._bar.update(self._task, completed=result.steps, description="done")
 
     def _say(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self._console.print(line, markup=False)
+            self._console.print(line, markup=False, soft_wrap=True)
 
 
 def _mean(past: float | None, now: float) -> float:

@@ -81,5 +81,11 @@ class Listener:
     def saved(self, step: int) -> None:
         """Called when a checkpoint has begun to be written."""
 
+    def stopping(self) -> None:
+        """Called when a signal has asked training to stop, in its handler: be brief."""
+
+    def stopped(self, step: int) -> None:
+        """Called when such a run has its last step on disk; the program ends then."""
+
     def finished(self, result: TrainResult) -> None:
         """Called once, after everything is on disk."""

@@ -29,6 +29,7 @@ from t5coref.train.objective import Objective, Savable
 from t5coref.train.optimizers import OptimizerFactory, adamw
 from t5coref.train.run_folder import BEST, LAST, RunFolder, best_row
 from t5coref.train.step import TrainState, make_step
+from t5coref.train.stopping import StopSignals
 
 Devices = Sequence[Any]
 """Of `jax.Device`, which type checkers do not know as a type."""
@@ -64,6 +65,8 @@ def fit(
 ) -> TrainResult:
     """Learns an objective, or goes on where an earlier process in `output_dir` stopped.
 
+    On SIGTERM and on Ctrl-C the step is finished and saved before the program ends.
+
     Args:
       objective: the loss, the batches, the evaluation, and the model to start from.
       output_dir: receives checkpoints, logs, and the models `best` and `last`.
@@ -90,6 +93,8 @@ def fit(
       ConfigError: settings contradict each other or the documents.
       MismatchError: `output_dir` has a checkpoint of another run.
       TrainingError: the loss is no number; the message names the examples.
+      KeyboardInterrupt: after Ctrl-C.
+      SystemExit: after SIGTERM, with status 143.
     """
     listener = listener or Listener()
     if lora is not None:
@@ -165,6 +170,7 @@ def fit(
         key = jax.random.key(seed)
         step, saved = folder.step, time.monotonic()
         stream = read_ahead(objective.batches(rows, seed), step)
+        stop = stack.enter_context(StopSignals(listener.stopping))
         while not done:
             batch = next(stream)
             features = {
@@ -192,12 +198,18 @@ def fit(
                 listener.evaluated(row, best is row)
                 done = done or _stops(history, score, stop_at, patience)
             late = time.monotonic() - saved > 60 * save_minutes
-            if done or evaluated or late or (save_every and step % save_every == 0):
+            stopped = stop.came and not done
+            due = done or evaluated or late or (save_every and step % save_every == 0)
+            if due or stopped:
                 reporter.flush()
                 log.sync()
                 folder.save(step, state, history=history, finished=done)
                 listener.saved(step)
                 saved = time.monotonic()
+            if stopped:
+                folder.wait()
+                listener.stopped(step)
+                stop.end()
             if evaluated:
                 reporter.restart_clock()
         folder.wait()

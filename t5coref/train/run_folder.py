@@ -1,19 +1,24 @@
 """The folder of a training run: its checkpoints, its exported models, and what it was made with.
 
-    OUTPUT/checkpoints/STEP/   state and meta, by orbax; the last few and the best one
+    OUTPUT/checkpoints/STEP/   state and meta, by orbax; the last few, and the best as of each
     OUTPUT/best, OUTPUT/last   models for `Model.load`
     OUTPUT/best.json           the step that `best` is from
 
 A process that is killed leaves a folder from which the run can go on: a checkpoint appears whole or
-not at all, and `best` is written before the checkpoint that calls it the best.
+not at all, and `best` is written before the checkpoint that calls it the best. A checkpoint that
+was damaged since is refused by name, and left to the user: orbax itself does not notice changed
+bits of numbers, so `meta` has the SHA-256 of the state, and of itself.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +26,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.errors import ConfigError, FormatError, MismatchError
 from t5coref.model import CARD_FILE
 from t5coref.train import logbook
 from t5coref.train.objective import Savable
@@ -51,11 +56,12 @@ class RunFolder:
       path: the folder, made where there is none.
       identity: must equal that of the checkpoint that is there.
       score: which of the dev scores says which checkpoint is the best.
-      keep: how many of the last checkpoints to keep, beside the best.
+      keep: how many of the last checkpoints to keep, beside the best as of each.
       resume: go on from the checkpoint that is there; False deletes what an earlier run left.
 
     Raises:
       ConfigError: another process is training in this folder.
+      FormatError: the checkpoint there is damaged.
       MismatchError: the checkpoint there is of a different run.
     """
 
@@ -70,11 +76,13 @@ class RunFolder:
     ):
         self.path = pathlib.Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / LOCK_FILE).open("w")
+        self._open = contextlib.ExitStack()
+        lock = self._open.enter_context((self.path / LOCK_FILE).open("w"))
         self._identity = json.loads(json.dumps(identity))
-        self._score, self._keep, self._best_step = score, keep, None
+        self._score, self._keep = score, keep
+        self._history: list[Mapping[str, Any]] = []
         try:
-            _lock(self._lock, self.path)
+            _lock(lock, self.path)
             if not resume:
                 self._clear()
             for stray in (*self.path.glob(f".{BEST}.*"), *self.path.glob(f".{LAST}.*")):
@@ -83,32 +91,44 @@ class RunFolder:
                 preservation_policy=self, cleanup_tmp_directories=True
             )
             self._manager = ocp.CheckpointManager(self.path / CHECKPOINTS, options=options)
+            self._open.callback(self._manager.close)
             self.step = self._manager.latest_step() or 0
-            self.meta = self._restore_meta() if self.step else {"history": [], "finished": False}
+            self.meta = self._own_meta() if self.step else {"history": [], "finished": False}
         except BaseException:
-            self._lock.close()
+            self._open.close()
             raise
-        best = best_row(self.meta["history"], score)
-        self._best_step = None if best is None else best["step"]
+        self._history = list(self.meta["history"])
 
     def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
-        self._lock.close()
+        self._open.close()
 
     def restore(self, like: Any, step: int | None = None) -> Any:
-        """The state of a checkpoint (None: the latest) with the shapes and shardings of `like`."""
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
-        return self._manager.restore(self.step if step is None else step, args=args)["state"]
+        """The state of a checkpoint (None: the latest) with the shapes and shardings of `like`.
+
+        Raises:
+          FormatError: it is damaged.
+        """
+        step = self.step if step is None else step
+        expected = self._meta(step).get("state")
+        state = self._read(step, "state", ocp.args.StandardRestore(like))
+        if expected not in (None, state_digest(state)):
+            raise self._damaged(step, "its numbers are not those that were saved")
+        return state
 
     def save(self, step: int, state: Any, *, history: Sequence[Mapping], finished: bool) -> None:
         """Begins to write a checkpoint; the caller may go on at once, and may change `state`."""
         self._manager.wait_until_finished()
-        best = best_row(history, self._score)
-        self._best_step = None if best is None else best["step"]
-        meta = {"identity": self._identity, "history": list(history), "finished": finished}
+        self._history = list(history)
+        meta = {
+            "identity": self._identity,
+            "history": self._history,
+            "finished": finished,
+            "state": state_digest(state),
+        }
+        meta["meta"] = _json_digest(meta)
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -119,8 +139,13 @@ class RunFolder:
     def should_preserve(self, checkpoints: Sequence[Any], *, context: object) -> list[bool]:
         """Which checkpoints, given by their steps, orbax is to keep."""
         del context
-        oldest = len(checkpoints) - self._keep
-        return [i >= oldest or c.step == self._best_step for i, c in enumerate(checkpoints)]
+        kept = {c.step for c in checkpoints[max(0, len(checkpoints) - self._keep) :]}
+        # A run may go on from any of them, and make `best` again from what was the best then.
+        for step in tuple(kept):
+            past = [row for row in self._history if row["step"] <= step]
+            if (best := best_row(past, self._score)) is not None:
+                kept.add(best["step"])
+        return [c.step in kept for c in checkpoints]
 
     def wait(self) -> None:
         """Returns when the last checkpoint is on disk."""
@@ -148,16 +173,40 @@ class RunFolder:
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
-    def _restore_meta(self) -> dict[str, Any]:
-        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        meta = self._manager.restore(self.step, args=args)["meta"]
+    def _read(self, step: int, item: str, args: Any) -> Any:
+        """One of the two things that a checkpoint is made of."""
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
+        except jax.errors.JaxRuntimeError:
+            raise  # of the device, which has too little memory perhaps
+        except Exception as error:  # orbax raises whatever comes up, plain Exceptions among it
+            said = textwrap.shorten(str(error), 200, placeholder=" ...")
+            raise self._damaged(step, f"{type(error).__name__}: {said}") from error
+
+    def _meta(self, step: int) -> dict[str, Any]:
+        """What a checkpoint says of itself; without digests if an older release made it."""
+        meta = self._read(step, "meta", ocp.args.JsonRestore())
+        if not isinstance(meta, dict) or meta.pop("meta", None) not in (None, _json_digest(meta)):
+            raise self._damaged(step, "it does not say what was saved")
+        return meta
+
+    def _damaged(self, step: int, what: str) -> FormatError:
+        older = max((s for s in self._manager.all_steps() if s < step), default=None)
+        way = "" if older is None else f"move it elsewhere to go on after step {older}, or "
+        return FormatError(
+            f"{self.path / CHECKPOINTS / str(step)} cannot be read: {what}; {way}start over with "
+            "resume=False, which deletes the run there"
+        )
+
+    def _own_meta(self) -> dict[str, Any]:
+        """That of the latest checkpoint, which must be of this run."""
+        meta = self._meta(self.step)
         theirs, ours = dict(meta["identity"]), dict(self._identity)
         starts = theirs.pop("start"), ours.pop("start")
         differing = _differences(theirs, ours)
         if not differing and not _alike(*starts):
             differing = ["the weights that training starts from"]
         if differing:
-            self._manager.close()
             raise MismatchError(
                 f"{self.path} has a checkpoint of another run (step {self.step}): "
                 f"{'; '.join(differing)}; go on with the settings that it had, give another "
@@ -175,6 +224,18 @@ class RunFolder:
 def start_of(params: Any) -> list[float]:
     """The first weight of each parameter: enough to tell one set of weights from another."""
     return [float(np.asarray(leaf[(0,) * leaf.ndim])) for leaf in jax.tree.leaves(params)]
+
+
+def state_digest(state: Any) -> str:
+    """The SHA-256 of all numbers of a state, wherever they are."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(state):
+        digest.update(np.ascontiguousarray(jax.device_get(leaf)).reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def _json_digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _alike(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -1,4 +1,4 @@
-"""`t5coref train` from the outside: its files, its words, and what kill -9 does to it."""
+"""`t5coref train` from the outside: its files, its words, and what kill and kill -9 do to it."""
 
 from __future__ import annotations
 
@@ -111,6 +111,15 @@ def kill_after(process, output, rows):
     assert process.wait() == -signal.SIGKILL
 
 
+def ask_to_stop(process, output, rows):
+    """Sends SIGTERM once the log has so many rows; the exit status."""
+    while lines(output) < rows:
+        assert process.poll() is None, (output.parent / "log").read_text()
+        time.sleep(0.002)
+    process.terminate()
+    return process.wait()
+
+
 def assert_same_result(one, other):
     rows = [[without_clock(r) for r in logbook.read(folder)] for folder in (one, other)]
     assert rows[0] == rows[1]
@@ -150,6 +159,21 @@ def test_killed_and_started_again(finished, arguments, tmp_path):
     again = start(arguments, output)
     assert again.wait() == 0, (tmp_path / "log").read_text()
     assert "going on after step" in (tmp_path / "log").read_text()
+    assert_same_result(finished, output)
+
+
+def test_stopped_and_started_again(finished, arguments, tmp_path):
+    output, log = tmp_path / "run", tmp_path / "log"
+    assert ask_to_stop(start(arguments, output), output, rows=2) == 143, log.read_text()
+    *_, noted, said = log.read_text().splitlines()
+    assert noted == "stopping when this step is saved; a second signal ends at once"
+    step = max(int(path.name) for path in (output / "checkpoints").iterdir())
+    assert said == (
+        f"stopped after step {step} of {STEPS}, which is saved; start the same command again to "
+        "go on"
+    )
+    assert start(arguments, output).wait() == 0, log.read_text()
+    assert f"going on after step {step}\n" in log.read_text()
     assert_same_result(finished, output)
 
 

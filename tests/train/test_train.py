@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.core.errors import ConfigError, FormatError, MismatchError
 from t5coref.model import Model
 from t5coref.train import TrainingError, logbook, train
 from t5coref.train.logbook import without_clock
@@ -302,6 +302,21 @@ def test_dev_documents_are_decoded(run, recorder, crash, stories, model):
     trained = Model.load(result.best)
     assert trained.config.dtype == "bfloat16"
     assert jax.tree.structure(trained.params) == jax.tree.structure(model.params)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(run, recorder, crash, tmp_path):
+    scores = 0.3, 0.1, 0.2, 0.4, 0.1, 0.2  # the best of steps 1 to 3 is not the best of 1 to 4
+    whole = run("whole", eval_every=1, evaluate=scores_by_call(*scores))
+    with pytest.raises(crash):
+        run(eval_every=1, evaluate=scores_by_call(*scores), listener=recorder(4, "saved"))
+    assert checkpoints(tmp_path / "run") == [1, 3, 4]
+    damaged = tmp_path / "run" / "checkpoints" / "4"
+    shutil.rmtree(damaged / "state")
+    with pytest.raises(FormatError, match=r"4 cannot be read: .*elsewhere to go on after step 3"):
+        run(eval_every=1, evaluate=scores_by_call())
+    damaged.rename(tmp_path / "damaged")
+    again = run(eval_every=1, evaluate=scores_by_call(*scores[3:]))
+    assert_same_run(whole.last.parent, again.last.parent)
 
 
 @pytest.mark.parametrize("lost", ["state", "meta", "_CHECKPOINT_METADATA", "commit_success.txt"])
