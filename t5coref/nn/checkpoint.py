@@ -371,12 +371,13 @@ def alike(params: Mapping[str, Any], rows: Mapping[int, Sequence[int]]) -> Param
         params: unscanned or scanned.
         rows: by the row to be made, those to take the mean of.
     """
-    flat, made = _flat(params), sorted(rows)
+    flat = _flat(params)
     for path, axis in AXES.items():
         if path in flat:
             both = np.moveaxis(np.array(flat[path]), axis, 0)  # a copy
             old = both.astype(np.float32)
-            both[made] = [old[list(rows[row])].mean(axis=0) for row in made]
+            for row, others in rows.items():
+                both[row] = old[list(others)].mean(axis=0)
             flat[path] = np.ascontiguousarray(np.moveaxis(both, 0, axis))
     return unflatten_dict(flat, sep="/")
 

@@ -264,6 +264,7 @@ def test_rows_become_the_means_of_others(saved):
         np.testing.assert_allclose(rows[20], (old[4] + old[7]) / 2, rtol=1e-6)
         others = np.setdiff1d(np.arange(len(old)), [2, 7, 20])
         np.testing.assert_array_equal(rows[others], old[others])
+    jax.tree.map(np.testing.assert_array_equal, alike(params, {}), params)
 
 
 def test_nothing_to_read_is_said_clearly(tmp_path, tiny, monkeypatch):
