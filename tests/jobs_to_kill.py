@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -14,6 +17,8 @@ from t5coref.corpora import jsonl
 from t5coref.mrp.corpus import Corpus
 from t5coref.mrp.prepare import prepare as prepare_rows
 from t5coref.mrp.workers import Job
+
+HERE = pathlib.Path(__file__).parent
 
 DOCUMENTS = [
     Document(doc_id=f"d{i}", words=tuple(f"w{k}" for k in range(i % 9)), sentences=None)
@@ -75,4 +80,34 @@ def prepare(folder: pathlib.Path):
                  shard_size=3000)  # fmt: skip
 
 
+def records(folder: pathlib.Path):
+    """Linearized documents as TFRecord files; `folder/model` is there. Needs TensorFlow."""
+    from t5coref.data.prepare import prepare
+    from t5coref.data.workers import Job
+
+    job = Job("jsonl", "full-copy", {"window": 24}, (folder / "model").read_bytes())
+    annotated = list(Pretender(pause=0).predict(DOCUMENTS))
+    splits = {"train": annotated[:30], "validation": annotated[30:]}
+    prepare(str(folder / "out"), job, splits, shards=5)
+
+
 JOBS = {"predict": predict, "shards": shards, "convert": convert, "prepare": prepare}
+WITH_TENSORFLOW = {"records": records}
+
+
+def killed(name: str, folder: pathlib.Path, seed: int) -> int:
+    """Does a job in processes that are killed at random; how many were, before it was done."""
+    command = [sys.executable, HERE / "faults" / "victims.py", name, folder, str(seed)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent)))}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return int(done.stdout.split()[-1])
+
+
+def content(folder: pathlib.Path) -> dict[str, bytes | None]:
+    """Every file below a folder but a job's own; of what says where the job lies, only the name."""
+    return {
+        path.relative_to(folder).as_posix(): None if path.name == "_SUCCESS" else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "_job" not in path.parts
+    }

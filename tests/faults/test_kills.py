@@ -1,36 +1,20 @@
 """kill -9 at random moments, again and again: nothing is lost, nothing doubled, nothing left over.
 
 Training and prediction with a real model are killed in tests/train/test_command.py and
-tests/predict/test_processes.py.
+tests/predict/test_processes.py, preparing TFRecord data in tests/data/test_faults.py.
 """
 
 from __future__ import annotations
 
-import os
-import pathlib
 import random
-import subprocess
-import sys
 
 import pytest
-from jobs_to_kill import JOBS
+from jobs_to_kill import JOBS, content, killed
 from tiny_checkpoints import SHAPE, VERSIONS, drawn
 
 from t5coref.mrp.nouns import TaggedText
 from t5coref.mrp.tagged import to_json
 from t5coref.nn import T5Config, save_hf
-
-HERE = pathlib.Path(__file__).parent
-PATHS = HERE.parent, HERE.parents[1]
-
-
-def content(folder):
-    """Every file below a folder but a job's own; of what says where the job lies, only the name."""
-    return {
-        path.relative_to(folder).as_posix(): None if path.name == "_SUCCESS" else path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "_job" not in path.parts
-    }
 
 
 @pytest.fixture
@@ -49,14 +33,6 @@ def folders(tmp_path, tokenizer):
         (folder / "model").write_bytes(tokenizer.model)
         save_hf(folder / "hf", config, drawn(config))
     return both
-
-
-def killed(name, folder, seed):
-    command = [sys.executable, HERE / "victims.py", name, folder, str(seed)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, PATHS))}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return int(done.stdout.split()[-1])
 
 
 @pytest.mark.parametrize("name", JOBS)

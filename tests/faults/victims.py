@@ -1,8 +1,9 @@
 """Runs a job again and again in processes that are killed at random, until it is done.
 
-    PYTHONPATH=.:tests python tests/faults/victims.py predict|shards|convert|prepare FOLDER SEED
+    PYTHONPATH=.:tests python tests/faults/victims.py JOB FOLDER SEED
 
-Imports once and forks: a kill costs milliseconds. Prints how many processes were killed.
+JOB is named in `jobs_to_kill`. Imports once and forks: a kill costs milliseconds. Prints how many
+processes were killed.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import signal
 import sys
 import time
 
-from jobs_to_kill import JOBS
+from jobs_to_kill import JOBS, WITH_TENSORFLOW
 
 if __name__ == "__main__":
     name, folder, seed = sys.argv[1:]
-    job, chance, kills = JOBS[name], random.Random(int(seed)), 0
+    if name in WITH_TENSORFLOW:
+        import tensorflow  # noqa: F401
+    job, chance, kills = {**JOBS, **WITH_TENSORFLOW}[name], random.Random(int(seed)), 0
     longest = 0.02
     while True:
         child = os.fork()
