@@ -9,8 +9,9 @@ from typing import Any, cast
 import numpy as np
 import tensorflow as tf
 
+from t5coref.core.errors import FormatError
 from t5coref.data import places
-from t5coref.data.manifest import Shard
+from t5coref.data.manifest import MANIFEST, Shard
 from t5coref.data.rows import INTS, Row, document_of, rows_of
 from t5coref.linearize import Linearization
 
@@ -95,6 +96,26 @@ def make_folder(folder: str) -> None:
 def has_size(path: str, size: int) -> bool:
     """Whether there is a file of that size."""
     return bool(tf.io.gfile.exists(path)) and tf.io.gfile.stat(path).length == size
+
+
+def check_sizes(folder: str, shards: Iterable[Shard]) -> None:
+    """Refuses files that were cut or lost after they were written.
+
+    TensorFlow reads a file that was cut between two records to its end, as if that were all.
+
+    Raises:
+      FormatError: a file is missing, or has another size than the manifest says.
+    """
+    for shard in shards:
+        path = places.join(folder, shard.file)
+        if not has_size(path, shard.bytes):
+            there = tf.io.gfile.exists(path)
+            found = f"{tf.io.gfile.stat(path).length} bytes" if there else "no such file"
+            raise FormatError(
+                f"{path}: expected {shard.bytes} bytes, as {MANIFEST} says, got {found}; copy the "
+                "folder again, or delete it and prepare it again (`t5coref prepare --check` looks "
+                "at all files)"
+            )
 
 
 def problem(path: str, shard: Shard, feed_rank: int, linearization: Linearization) -> str | None:

@@ -68,14 +68,16 @@ class CorefSource(seqio.DataSource):
 
         Raises:
           ConfigError: there are no files for it, or it is no split.
+          FormatError: a file of records was cut or lost.
         """
         del unused
         setup = self.recipe.setup()
-        if setup.manifest is not None:
-            files = self.list_shards(split)
-            reader = records.file_source({split: files}, self.recipe.feed_rank)
-            return reader.get_dataset(split, shuffle, seed, shard_info)
         index, parts = (shard_info.index, shard_info.num_shards) if shard_info else (0, 1)
+        stored = self._stored(setup, split)
+        if stored is not None and setup.folder is not None:
+            records.check_sizes(setup.folder, stored.shards[index::parts])
+            reader = records.file_source({split: self.list_shards(split)}, self.recipe.feed_rank)
+            return reader.get_dataset(split, shuffle, seed, shard_info)
         rows = self.rows(split, index, parts)
         if shuffle:
             order = np.random.default_rng(seed).permutation(len(rows))
