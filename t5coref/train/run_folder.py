@@ -230,7 +230,7 @@ def state_digest(state: Any) -> str:
     """The SHA-256 of all numbers of a state, wherever they are."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(state):
-        digest.update(np.ascontiguousarray(jax.device_get(leaf)).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(jax.device_get(leaf)).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
