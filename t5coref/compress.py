@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict
-from safetensors.numpy import save_file
 
 from t5coref.checkpoints.folders import appearing
 from t5coref.core.errors import ConfigError
 from t5coref.model import Model
 from t5coref.nn import compact
 from t5coref.nn.checkpoint import HEAD, config_to_hf, hf_tensors
-from t5coref.nn.weight_files import CONFIG, WEIGHTS
+from t5coref.nn.weight_files import CONFIG, WEIGHTS, write_tensors
 
 
 class Compressed(NamedTuple):
@@ -89,8 +88,7 @@ def compress(model: Model, destination: pathlib.Path, *, overwrite: bool = False
         errors.append(float(np.linalg.norm(whole - there) / np.linalg.norm(there)))
         stored |= made
     with appearing(destination, overwrite=overwrite, foreign=_foreign) as fresh:
-        # It would write the memory of transposed arrays as it lies.
-        save_file({k: np.ascontiguousarray(v) for k, v in stored.items()}, fresh / WEIGHTS)
+        write_tensors(fresh / WEIGHTS, stored)
         description = json.dumps(config_to_hf(model.config), indent=2) + "\n"
         (fresh / CONFIG).write_text(description, encoding="utf-8")
         model.identity.save(fresh)

@@ -28,7 +28,7 @@ from t5coref.core.errors import MismatchError
 from t5coref.model import CARD_FILE
 from t5coref.nn.checkpoint import save_hf
 from t5coref.nn.t5 import T5, T5Config
-from t5coref.nn.weight_files import CheckpointError
+from t5coref.nn.weight_files import CheckpointError, write_tensors
 from t5coref.tokenizer import Tokenizer
 
 HEADS = "heads"
@@ -142,8 +142,9 @@ class HeadedModel(ABC):
         flat: Any = flatten_dict(heads, sep="/")
         with appearing(pathlib.Path(folder), overwrite=True, foreign=lambda names: []) as fresh:
             save_hf(fresh, self.config, t5)
-            tensors = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in flat.items()}
-            safetensors.numpy.save_file(tensors, fresh / HEADS_FILE)
+            write_tensors(
+                fresh / HEADS_FILE, {k: np.asarray(leaf, np.float32) for k, leaf in flat.items()}
+            )
             self.tokenizer.save(fresh)
             models.write_card(fresh, self.card())
 

@@ -27,6 +27,7 @@ from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.nn import lora as low_rank
 from t5coref.nn.checkpoint import HEAD, TABLE
 from t5coref.nn.lora import T5_PARTS, LoRA, Rows
+from t5coref.nn.weight_files import write_tensors
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
 
 WEIGHTS, SETTINGS = "adapters.safetensors", "adapters.json"
@@ -58,9 +59,9 @@ class Adapters:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes a folder that `load` can read; it appears whole or not at all."""
         flat: Any = flatten_dict(dict(self.weights), sep="/")
-        tensors = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in flat.items()}
+        tensors = {name: np.asarray(leaf, np.float32) for name, leaf in flat.items()}
         with appearing(pathlib.Path(folder), overwrite=True, foreign=_foreign) as fresh:
-            safetensors.numpy.save_file(tensors, fresh / WEIGHTS)
+            write_tensors(fresh / WEIGHTS, tensors)
             self.tokenizer.save(fresh)
             described = {
                 "model": dict(self.card),

@@ -31,6 +31,7 @@ from t5coref.nn.checkpoint import MATRICES, NAMES, PROJECTIONS, save_hf
 from t5coref.nn.layers import LORA_A, LORA_B
 from t5coref.nn.lora import PARTS, SYMBOLS, T5_PARTS, LoRA, Rows
 from t5coref.nn.stack import T5Config
+from t5coref.nn.weight_files import write_tensors
 
 WEIGHTS, SETTINGS, BASE = "adapter_model.safetensors", "adapter_config.json", "base"
 
@@ -96,7 +97,7 @@ def save_peft(
     }
     adapters.check(model)
     with appearing(pathlib.Path(folder), overwrite=True, foreign=_foreign) as fresh:
-        safetensors.numpy.save_file(tensors, fresh / WEIGHTS, metadata={"format": "pt"})
+        write_tensors(fresh / WEIGHTS, tensors, {"format": "pt"})
         (fresh / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
         if rows:
             both = low_rank.joined(model.params, rows)

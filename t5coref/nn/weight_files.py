@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
+import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from t5coref.nn import compact
@@ -93,6 +94,18 @@ def find(folder_or_hub_name: str | os.PathLike[str]) -> Path:
             f"a folder and could not be fetched ({type(e).__name__}); check the spelling and the "
             "connection, or download the model and give its folder"
         ) from e
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file of small tensors, which whoever may read its folder may read.
+
+    The library's `save_file` makes files that their owner alone may read, and writes the memory of
+    transposed arrays as it lies.
+    """
+    whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    path.write_bytes(safetensors.numpy.save(whole, metadata))
 
 
 def read_json(path: Path) -> dict[str, Any]:

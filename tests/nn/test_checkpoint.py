@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from t5coref.nn import T5, load_hf, save_hf, scan_params
@@ -23,6 +24,7 @@ from t5coref.nn.checkpoint import (
     grow_vocab,
     hf_tensors,
 )
+from t5coref.nn.weight_files import write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +267,18 @@ def test_rows_become_the_means_of_others(saved):
         others = np.setdiff1d(np.arange(len(old)), [2, 7, 20])
         np.testing.assert_array_equal(rows[others], old[others])
     jax.tree.map(np.testing.assert_array_equal, alike(params, {}), params)
+
+
+def test_tensors_are_written_for_whoever_may_read_the_folder(tmp_path):
+    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "b": np.ones(2, np.int8)}
+    write_tensors(tmp_path / "x.safetensors", tensors, {"format": "pt"})
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+    with safe_open(tmp_path / "x.safetensors", "numpy") as file:
+        assert file.metadata() == {"format": "pt"}
+        for name, tensor in tensors.items():
+            np.testing.assert_array_equal(file.get_tensor(name), tensor)
 
 
 def test_nothing_to_read_is_said_clearly(tmp_path, tiny, monkeypatch):
