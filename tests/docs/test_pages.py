@@ -95,7 +95,7 @@ def test_names_that_a_page_uses(page):
                 raise
             pytest.skip(f"the page is about {error.name}, which is not installed")
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            if (made := _named(call.func, ours)) is not None:
+            if callable(made := _named(call.func, ours)):
                 inspect.signature(made).bind_partial(
                     **{arg.arg: None for arg in call.keywords if arg.arg is not None}
                 )
