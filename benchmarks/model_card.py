@@ -6,8 +6,8 @@
 LitBank: the test documents of fold 2. GUM and OntoGUM: the dev documents that are there; OntoGUM is
 the same texts, annotated as OntoNotes is, so that singletons count in neither key nor prediction.
 The baseline links identical head words and nearest pronouns (head_match.py), between noun chunks of
-a spaCy pipeline and, for comparison, between the gold mentions. Time is that of predicting all
-documents of a corpus with everything compiled in a pass before, on the cores that this process has.
+a spaCy pipeline and, for comparison, between the gold mentions. Time is that of predicting the first
+documents of a corpus once more, when everything is compiled, on the cores that this process has.
 `--write` puts the table into the README.md of the model's folder.
 """
 
@@ -30,6 +30,9 @@ from t5coref.model import Model
 from t5coref.predictors import predictor_of
 
 SECTION = "card"
+
+TIMED = 4
+"""Documents that are predicted once more for the time."""
 
 
 def litbank(folder: pathlib.Path) -> Iterator[Document]:
@@ -92,13 +95,14 @@ def main() -> None:
         bare = [gold.with_annotation(None) for gold in golds]
         texts = tuple(" ".join(document.words) for document in bare)
         if texts not in seen:
-            list(predictor.predict(bare))
-            start = time.perf_counter()
             seen[texts] = list(predictor.predict(bare))
+            timed = bare[:TIMED]
+            start = time.perf_counter()
+            list(predictor.predict(timed))
             seconds = time.perf_counter() - start
-            words = sum(len(document.words) for document in bare)
+            words = sum(len(document.words) for document in timed)
             speed.append((
-                name, len(bare), f"{words:,}", report.number(seconds / len(bare)),
+                name, len(timed), f"{words:,}", report.number(seconds / len(timed)),
                 report.number(words / seconds),
             ))  # fmt: skip
         found = {
