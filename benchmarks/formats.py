@@ -13,10 +13,10 @@ proposer. Weights of joint inference are tuned on training documents that are he
 A start that was trained on one format favors it and its kin: the table compares what the same few
 steps make of one model. Symbols with numbers start as the pieces of their numbers.
 
-Columns: CoNLL F1 with singletons, and without them on both sides; EM and Pass under the constraint
-and of free generation, where an output is written (docs/ledger.md); seconds for a document, from a
-second pass over the first two, when everything is compiled, without the time of the proposer; calls
-of the decoder for a document.
+Columns: CoNLL F1 with singletons, and without them on both sides; EM and Pass under the constraint,
+where an output is written (docs/ledger.md); seconds for a document, from a second pass over the
+first two, when everything is compiled, without the time of the proposer; calls of the decoder for a
+document.
 
 What is in `--output` is not done again: give the same command once more to go on. `--write` puts
 the table into docs/results.md.
@@ -46,7 +46,6 @@ from t5coref.core.document import Document
 from t5coref.core.ledger import LedgerScorer
 from t5coref.core.metrics import Scorer
 from t5coref.corpora import jsonl
-from t5coref.decode.search import Free
 from t5coref.linearize.audit import audit
 from t5coref.mentions import MentionProposer
 from t5coref.mentions.sources import GoldMentions, MentionSource, ProposedMentions
@@ -215,11 +214,12 @@ def measure(job: Job) -> dict[str, Any]:
             scorer.add(_clusters(gold), _clusters(predicted))
         figures[name] = scorer.compute()["conll"].f1
     if writes:
-        figures["strict"] = _ledger(predictor, job.dev, found)
-        free = predictor_of(model, batch_size=job.batch_size, search=Free())
-        assert isinstance(free, Predictor)
-        free.keep_actions = True
-        figures["free"] = _ledger(free, job.dev, list(free.predict(told)))
+        ledger = LedgerScorer()
+        for gold, predicted in zip(job.dev, found, strict=True):
+            seen = predicted.with_annotation(gold.annotation)
+            made = audit(predictor.linearization, seen, predicted.extra[ACTIONS])
+            ledger.add(_clusters(gold), made.read, made.aligned, made.account)
+        figures["em"], figures["pass"] = ledger.compute().exact, ledger.compute().passed
     return figures
 
 
@@ -241,22 +241,6 @@ def _tuned(model: Model, job: Job, source: MentionSource) -> dict[str, float]:
 def _clusters(document: Document) -> Any:
     assert document.annotation is not None
     return document.annotation.clusters
-
-
-def _ledger(
-    predictor: Predictor, golds: Sequence[Document], found: Sequence[Document]
-) -> dict[str, float]:
-    scorer = LedgerScorer()
-    for gold, predicted in zip(golds, found, strict=True):
-        seen = predicted.with_annotation(gold.annotation)
-        made = audit(predictor.linearization, seen, predicted.extra[ACTIONS])
-        scorer.add(_clusters(gold), made.read, made.aligned, made.account)
-    figures = scorer.compute()
-    return {
-        "em": figures.exact,
-        "pass": figures.passed,
-        **{name: scores["conll"].f1 for name, scores in figures.scores.items()},
-    }
 
 
 def measured(row: Row, corpus: Corpus, mentions: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -287,18 +271,15 @@ def table(corpus: Corpus, args: argparse.Namespace) -> str:
             kinds = [kind for kind in kinds if kind != PROPOSED]
         for kind in kinds:
             figures = measured(row, corpus, kind, args)
-            faithful = ["-"] * 4
-            if "strict" in figures:
-                strict, free = figures["strict"], figures["free"]
-                faithful = [percent(x[k]) for x in (strict, free) for k in ("em", "pass")]
+            faithful = [percent(figures[k]) if k in figures else "-" for k in ("em", "pass")]
             lines.append((
                 row.label, kind, percent(figures["conll"]),
                 percent(figures["conll_without_singletons"]), *faithful,
                 report.number(figures["seconds"]), report.number(figures["calls"]),
             ))  # fmt: skip
     header = (
-        "format", "mentions", "CoNLL", "without singletons", "EM", "Pass", "EM, free",
-        "Pass, free", "s/document", "calls/document",
+        "format", "mentions", "CoNLL", "without singletons", "EM", "Pass", "s/document",
+        "calls/document",
     )  # fmt: skip
     return f"{corpus.name}, {len(corpus.dev)} dev documents:\n\n{report.table(header, lines)}"
 
