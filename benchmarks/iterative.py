@@ -256,7 +256,10 @@ def main() -> None:
                 drafts = tuple(args.drafts)
                 results.append(measure(name, shape, pieces, args.documents, args.repeat, drafts))
                 print(table(results[-1:]).splitlines()[-1], flush=True)
-    settings = f"--documents {args.documents} --repeat {args.repeat}"
+    settings = (
+        f"--pieces {' '.join(map(str, args.pieces))} --documents {args.documents} "
+        f"--repeat {args.repeat}"
+    )
     if tuple(args.drafts) != DRAFTS:
         settings += f" --drafts {' '.join(map(str, args.drafts))}"
     head = (

@@ -119,7 +119,10 @@ def main() -> None:
                 measure(shape, pieces, args.documents, args.repeat, args.tasks, args.batch_size)
             )
             print(table(results[-1:]).splitlines()[-1], flush=True)
-    settings = f"--documents {args.documents} --repeat {args.repeat} --tasks {' '.join(args.tasks)}"
+    settings = (
+        f"--pieces {' '.join(map(str, args.pieces))} --documents {args.documents} "
+        f"--repeat {args.repeat} --tasks {' '.join(args.tasks)}"
+    )
     head = (
         f"    python benchmarks/questions.py {settings}\n\n"
         f"Random weights in float32, one document at a time. {report.machine('jax')}; load average "
