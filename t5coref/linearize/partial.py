@@ -190,9 +190,11 @@ class Partial(Windowed):
         if len(cuts[0]) != len(cuts[1]):
             cuts = [[0], [0]]
         elif self.constraint == STRICT:
-            placed = self._placed(turn, pieces, found)
-            if placed is not None:
-                return placed
+            # Nothing keeps a model from beginning a mention within a word.
+            for whole in (True, False):
+                placed = self._placed(turn, pieces, found, whole)
+                if placed is not None:
+                    return placed
         matched = np.full(len(pieces), -1, np.int32)
         bounds = [
             zip(starts, [*starts[1:], len(row)], strict=True)
@@ -203,10 +205,12 @@ class Partial(Windowed):
             matched[at:to] = np.where(part >= 0, part + low, -1)
         return matched
 
-    def _placed(self, turn: Turn, pieces: np.ndarray, found: list[Found]) -> np.ndarray | None:
+    def _placed(
+        self, turn: Turn, pieces: np.ndarray, found: list[Found], whole: bool
+    ) -> np.ndarray | None:
         """The source position of each piece of a mark or mention, from the last one to the first.
 
-        None if they have no places: each before the next one's, mentions as whole words.
+        None if they have no places: each before the next one's, mentions as whole words if `whole`.
         """
         changes = np.diff(turn.word, prepend=INSERTED - 1, append=INSERTED - 1) != 0
         begins, ends = (row & (turn.word != INSERTED) for row in (changes[:-1], changes[1:]))
@@ -218,9 +222,8 @@ class Partial(Windowed):
             text = pieces[at:to]
             for start in range(limit - len(text), -1, -1):
                 end = start + len(text)
-                if (is_mark[at] or (begins[start] and ends[end - 1])) and np.array_equal(
-                    turn.source[start:end], text
-                ):
+                fits = not whole or is_mark[at] or (begins[start] and ends[end - 1])
+                if fits and np.array_equal(turn.source[start:end], text):
                     break
             else:
                 return None
