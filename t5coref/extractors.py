@@ -141,8 +141,17 @@ def mention_source(
     )
 
 
-def told(source: MentionSource | None, predictor: Extractor) -> Extractor:
+def told(
+    source: MentionSource | None,
+    predictor: Extractor,
+    folder: str | os.PathLike[str] | None = None,
+) -> Extractor:
     """A predictor that is told the mentions, if it has to be.
+
+    Args:
+      source: who tells them; None = the documents, or else the proposer in the model's folder.
+      predictor: of a model.
+      folder: of that model.
 
     Raises:
       ConfigError: it has to be and nobody tells it, or the other way around.
@@ -154,7 +163,7 @@ def told(source: MentionSource | None, predictor: Extractor) -> Extractor:
     from t5coref.mentions import sources
 
     if source is None:
-        source = sources.OwnMentions()
+        source = sources.OwnMentions(_own_proposer(folder, made))
     none = isinstance(source, sources.NoMentions)
     if needs and none:
         raise ConfigError(
@@ -167,6 +176,17 @@ def told(source: MentionSource | None, predictor: Extractor) -> Extractor:
             "a model of a format that is told them, such as iterative-ids"
         )
     return sources.ToldPredictor(source, predictor)
+
+
+def _own_proposer(folder: str | os.PathLike[str] | None, predictor: Any) -> MentionProposer | None:
+    from t5coref.mentions import MentionProposer
+    from t5coref.mentions.sources import PROPOSER
+
+    if folder is None or not os.path.isdir(os.path.join(folder, PROPOSER)):
+        return None
+    return MentionProposer.load(
+        os.path.join(folder, PROPOSER), base=predictor.model, batch_size=predictor.batch_size
+    )
 
 
 def load_extractor(
@@ -218,7 +238,7 @@ def load_extractor(
                 f"{search}"
             )
         made = predictor_of(model, **common, search=search or GREEDY, round_size=round_size)
-    made = told(mentions, made)
+    made = told(mentions, made, folder)
     if relation_model is None:
         return made
     from t5coref.joint_ie import PipelinePredictor

@@ -383,14 +383,15 @@ def pretrained(
       dtype: computation type, float32 or bfloat16.
       numbers_as_pieces: symbols with a number, as `<c12>`, start as what the vocabulary has for the
         number, instead of as random draws; not for models that were trained on these symbols.
+
+    A model that was trained on another format keeps what it knows of the symbols of both.
     """
     format = format or Format()
     place = _found(folder)
     made = Tokenizer(tokenizer or home(place), format.symbols).with_word_rule(word_rule)
     config, params = _weights(place, dtype, at_least=made.size)
-    if numbers_as_pieces:
-        params = alike(params, made.numbered())
-    return Model(config, params, made, format)
+    rows = _moved(home(place), made) | (made.numbered() if numbers_as_pieces else {})
+    return Model(config, alike(params, rows) if rows else params, made, format)
 
 
 def from_scratch(
@@ -405,6 +406,16 @@ def from_scratch(
     token = jnp.zeros((1, 1), jnp.int32)
     variables = T5(config).init(jax.random.key(seed), token, token, token, enable_dropout=False)
     return Model(config, variables["params"], tokenizer, format or Format())
+
+
+def _moved(folder: pathlib.Path, tokenizer: Tokenizer) -> dict[int, tuple[int, ...]]:
+    """By their ids, the symbols that the model of a folder has under other ids, and these."""
+    if not (folder / CARD_FILE).is_file():
+        return {}
+    theirs = tokenizer_of(folder, read_card(folder))
+    both = [symbol for symbol in tokenizer.symbols if symbol in theirs.symbols]
+    ids = {tokenizer.symbol(symbol): (theirs.symbol(symbol),) for symbol in both}
+    return {new: old for new, old in ids.items() if (new,) != old}
 
 
 def _found(folder: str | os.PathLike[str]) -> pathlib.Path:

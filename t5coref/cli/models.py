@@ -163,7 +163,7 @@ def load_predictor(args: argparse.Namespace) -> Extractor:
 
     mentions = mention_source(args)
     if args.relation_model is None:
-        return told(mentions, _one_predictor(args))
+        return told(mentions, _one_predictor(args), args.model)
     from t5coref.joint_ie import PipelinePredictor
 
     if args.given_entities:
@@ -172,7 +172,7 @@ def load_predictor(args: argparse.Namespace) -> Extractor:
             "given ones name the relation model with --model"
         )
     relations = _joint_predictor(args, args.relation_model, given_entities=True)
-    return PipelinePredictor(told(mentions, _one_predictor(args)), relations)
+    return PipelinePredictor(told(mentions, _one_predictor(args), args.model), relations)
 
 
 def _one_predictor(args: argparse.Namespace) -> Extractor:

@@ -21,12 +21,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5coref import headed
 from t5coref import model as models
+from t5coref.adapters import Adapters
 from t5coref.core.errors import ConfigError
 from t5coref.headed import HEADS, Base, HeadedModel
 from t5coref.model import CARD_FILE
 from t5coref.nn import downstream
 from t5coref.nn.downstream import Head
 from t5coref.nn.t5 import T5Config
+from t5coref.tokenizer import Tokenizer
 
 HEAD_KEY = "head"
 """Of the cards of models with the head of a downstream task, and of no others."""
@@ -79,7 +81,40 @@ class HeadModel(HeadedModel):
                 f"with {HEAD_KEY!r} in it; train one, see docs/downstream.md"
             )
         config, params, tokenizer = headed.load_folder(place, card, dtype=dtype)
-        described = card[HEAD_KEY]
+        return cls._of(place, card[HEAD_KEY], config, params, tokenizer)
+
+    @classmethod
+    def adapted(cls, folder: str | os.PathLike[str], base: Base) -> HeadModel:
+        """What adapters, which have a head among them, make of a T5.
+
+        Args:
+          folder: of the adapters, `RUN/best/adapters` of a training with `lora`.
+          base: the T5 that they were trained beside; its decoder is left out.
+
+        Raises:
+          ConfigError: there are no adapters, or they have no head.
+          MismatchError: they were trained beside another T5.
+        """
+        adapters = Adapters.load(folder)
+        if HEAD_KEY not in adapters.card:
+            raise ConfigError(
+                f"{folder} has adapters without the head of a downstream task; expected some that "
+                "were trained with one, see docs/proposer.md"
+            )
+        config, params, tokenizer = headed.without_decoder(base)
+        params[HEADS] = adapters.weights[HEADS]
+        place, described = pathlib.Path(folder), adapters.card[HEAD_KEY]
+        return adapters.merge(cls._of(place, described, config, params, tokenizer))
+
+    @classmethod
+    def _of(
+        cls,
+        place: pathlib.Path,
+        described: Mapping[str, Any],
+        config: T5Config,
+        params: Mapping[str, Any],
+        tokenizer: Tokenizer,
+    ) -> HeadModel:
         head = headed.build(described["head"], downstream)
         wanted = jax.eval_shape(lambda key: _init(head, config.emb_dim, key), jax.random.key(0))
         headed.refuse_misfits(place, wanted, params)

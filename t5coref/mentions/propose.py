@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,14 +13,17 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from t5coref.adapters import SETTINGS
 from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.core.given_mentions import PREDICTED, with_mentions
 from t5coref.downstream.head_model import HeadModel, compute
+from t5coref.headed import Base
 from t5coref.joint_ie.features import length_bucket
 from t5coref.mentions.rows import Row, rows_of, scores_of, side_by_side
 from t5coref.mentions.tags import best_tags, spans_of, tags
 from t5coref.mentions.task import NAME
+from t5coref.model import Model
 from t5coref.nn.partition import DATA
 from t5coref.rounds import RoundPredictor
 
@@ -69,20 +73,29 @@ class MentionProposer(RoundPredictor[HeadModel]):
 
     @classmethod
     def load(
-        cls, folder: str | os.PathLike[str], *, dtype: str | None = None, **options: Any
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        base: Base | None = None,
+        dtype: str | None = None,
+        **options: Any,
     ) -> MentionProposer:
         """A proposer with the model of a folder.
 
         Args:
-          folder: of the model.
-          dtype: computation type of the encoder; None = as saved.
+          folder: of the model; or of adapters, in the folder of the model that they adapt.
+          base: the model that adapters in `folder` adapt; None = that which lies around them.
+          dtype: computation type of the encoder, unless `base` has it; None = as saved.
           **options: those of the class.
 
         Raises:
           ConfigError: there is no such model, or see above.
-          MismatchError: see above, and `HeadModel.load`.
+          MismatchError: see above, and `HeadModel`.
         """
-        return cls(HeadModel.load(folder, dtype=dtype), **options)
+        place = pathlib.Path(folder)
+        if not (place / SETTINGS).is_file():
+            return cls(HeadModel.load(folder, dtype=dtype), **options)
+        return cls(HeadModel.adapted(place, base or Model.load(place.parent, dtype=dtype)), **options)
 
     @property
     def identity(self) -> dict[str, Any]:

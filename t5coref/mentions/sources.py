@@ -31,6 +31,10 @@ from t5coref.predict import Extractor, error_of, failed
 from t5coref.rounds import rounds
 
 
+PROPOSER = "proposer"
+"""Folder, in that of a model, of the proposer that goes with it."""
+
+
 class MentionSource(Protocol):
     """Says which mentions documents have.
 
@@ -90,30 +94,48 @@ class GoldMentions(OfEach):
 
 
 class OwnMentions:
-    """Those that the documents carry in `extra["mentions"]`, never those of their annotation."""
+    """Those that the documents carry in `extra["mentions"]`, never those of their annotation.
 
-    name = "those of the documents"
+    Args:
+      otherwise: the proposer of documents that carry none; None = all have to.
+    """
+
+    def __init__(self, otherwise: Extractor | None = None):
+        self._otherwise = None if otherwise is None else ProposedMentions(otherwise, PROPOSER)
+        self._round_size = 1 if otherwise is None else otherwise.round_size
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return "those of the documents" if self._otherwise is None else self._otherwise.name
 
     @property
     def identity(self) -> dict[str, Any]:
         """See `MentionSource.identity`."""
-        return {"source": "documents"}
+        if self._otherwise is None:
+            return {"source": "documents"}
+        return {**self._otherwise.identity, "source": f"documents, else {PREDICTED}"}
 
     def __call__(self, documents: Iterable[Document]) -> Iterator[Document]:
         """See `MentionSource`.
 
         Raises:
-          ConfigError: a document carries none.
+          ConfigError: a document carries none, and there is no proposer.
         """
-        for document in documents:
-            if MENTIONS not in document.extra:
-                raise ConfigError(
-                    f"the model's format is told the mentions, and document {document.doc_id!r} "
-                    "gives none; expected --mentions gold (those of its annotation), a proposer's "
-                    "folder, or a file with spans (in Python `t5coref.load(mentions=...)`); or "
-                    "documents of `t5coref propose`"
-                )
-            yield bare(document)
+        for taken in rounds(documents, self._round_size):
+            proposed = self._proposed([d for d in taken if MENTIONS not in d.extra])
+            for document in taken:
+                yield bare(document) if MENTIONS in document.extra else next(proposed)
+
+    def _proposed(self, documents: list[Document]) -> Iterator[Document]:
+        if self._otherwise is None and documents:
+            raise ConfigError(
+                f"the model's format is told the mentions, and document {documents[0].doc_id!r} "
+                "gives none; expected --mentions gold (those of its annotation), a proposer's "
+                "folder, or a file with spans (in Python `t5coref.load(mentions=...)`); or "
+                "documents of `t5coref propose`"
+            )
+        return iter(()) if self._otherwise is None else self._otherwise(documents)
 
 
 class FileMentions(OfEach):

@@ -50,12 +50,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tokenizer", "train",
     },
     "downstream": {
-        "checkpoints", "core", "corpora", "decode", "headed", "joint_ie", "model", "nn", "predict",
+        "adapters", "checkpoints", "core", "corpora", "decode", "headed", "joint_ie", "model", "nn", "predict",
         "tokenizer", "train",
     },
     "mentions": {
-        "core", "corpora", "downstream", "joint_ie", "linearize", "nn", "predict", "rounds",
-        "tokenizer", "train",
+        "adapters", "core", "corpora", "downstream", "headed", "joint_ie", "linearize", "model",
+        "nn", "predict", "rounds", "tokenizer", "train",
     },
     "extractors": {"core", "decode", "joint_ie", "mentions", "model", "predict", "predictors"},
     "api": {

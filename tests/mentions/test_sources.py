@@ -125,6 +125,19 @@ def test_mentions_that_documents_carry():
         told(OwnMentions(), STORY)
 
 
+def test_a_proposer_for_documents_that_carry_none():
+    """In their order, whichever carry some."""
+    own = [with_mentions(dataclasses.replace(RAW, doc_id=f"o{i}"), [(1, 3)], "given") for i in "ab"]
+    source = OwnMentions(Proposer())
+    found, predictor = told(source, STORY, own[0], RAW, own[1], dataclasses.replace(RAW, doc_id="s"))
+    carried, proposed = (((1, 3),), "given"), (((0, 2),), "predicted")
+    assert [given(d) for d in found] == [proposed, carried, proposed, carried, proposed]
+    assert predictor.identity["mentions"] == {
+        "source": "documents, else predicted", "proposer": {"model": "proposer"},
+    }  # fmt: skip
+    assert source.name == "proposer"
+
+
 def test_no_mentions():
     stale = with_mentions(STORY, [(3, 4)], "predicted")
     (left,) = NoMentions()([stale])

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from t5coref.compress import compress
 from t5coref.core.document import Annotation, Document
 from t5coref.core.errors import ConfigError, MismatchError
-from t5coref.core.given_mentions import given
+from t5coref.core.given_mentions import given, with_mentions
 from t5coref.downstream.head_model import HeadModel, head_model
 from t5coref.downstream.head_objective import HeadObjective
+from t5coref.extractors import load_extractor
 from t5coref.mentions import MentionProposer, MentionScorer, MentionTagging
 from t5coref.mentions.metrics import gold_spans
-from t5coref.model import from_scratch
+from t5coref.model import Format, Model, from_scratch
 from t5coref.nn.downstream import TaggingHead
 from t5coref.nn.downstream.tagging import NO_TAG, TAG
+from t5coref.nn.lora import LoRA
 from t5coref.nn.stack import T5Config
+from t5coref.tokenizer import Tokenizer
 from t5coref.train.inputs import vocabulary
 from t5coref.train.loop import fit
 from t5coref.train.optimizers import adamw
@@ -90,6 +95,53 @@ def test_it_learns_and_proposes(trained, proposer, stories):
     prf = scorer.compute()
     names = ("mention_precision", "mention_recall", "mention_f1")
     np.testing.assert_allclose(prf, [trained.scores[name] for name in names])
+
+
+@pytest.fixture(scope="module")
+def with_proposer(base, stories, tmp_path_factory):
+    """A model of a format that is told the mentions, and the adapters of a proposer in its folder;
+    and the same proposer whole.
+    """
+    folder = tmp_path_factory.mktemp("reader")
+    symbols = Format("iterative-text").symbols
+    reader = from_scratch(TINY, Tokenizer(base.tokenizer.model, symbols),
+                          format=Format("iterative-text", {"window": 64}))  # fmt: skip
+    reader.save(folder / "float")
+    compress(reader, folder / "eight")
+    reader = Model.load(folder / "eight")
+    task = MentionTagging(
+        train_set=stories, dev_set=stories, window=12, max_depth=3, hidden_dim=32, dropout_rate=0.0
+    )
+    result = fit(
+        objective=HeadObjective(base=reader, task=task, eval_batch_size=8, scan_layers=True),
+        output_dir=folder / "run", steps=60, batch_size=8, eval_every=60, optimizer=optimizer,
+        lora=LoRA(rank=8),
+    )  # fmt: skip
+    shutil.copytree(result.best / "adapters", folder / "eight" / "proposer")
+    return folder, result.best
+
+
+def test_a_proposer_of_adapters_in_the_folder_of_a_model(with_proposer, stories):
+    """It is found there, and is the one whose weights were merged."""
+    folder, merged = with_proposer
+    whole = [given(d).spans for d in MentionProposer.load(merged).predict(stories)]
+    assert sum(map(len, whole)) > len(stories)
+    beside = MentionProposer.load(folder / "eight" / "proposer")
+    assert [given(d).spans for d in beside.predict(stories)] == whole
+
+    raw = [d.with_annotation(None) for d in stories]
+    told = load_extractor(folder / "eight", batch_size=4)
+    assert [given(d) for d in told.predict(raw)] == [(spans, "predicted") for spans in whole]
+    assert told.identity["mentions"]["proposer"]["bias"] == 0.0
+    carried = with_mentions(raw[0], [(0, 1)], "given")
+    assert given(next(told.predict([carried]))) == (((0, 1),), "given")
+
+
+def test_adapters_of_a_proposer_beside_another_model(with_proposer):
+    folder, _ = with_proposer
+    adapters = folder / "eight" / "proposer"
+    with pytest.raises(MismatchError, match="give the T5 that training began with"):
+        MentionProposer.load(adapters, base=Model.load(folder / "float"))
 
 
 def test_no_annotation_is_needed_nor_seen(proposer, stories):
