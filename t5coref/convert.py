@@ -65,6 +65,7 @@ def convert(
     format: str | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     word_rule: str | None = None,
+    numbers_as_pieces: bool = False,
     **options: Any,
 ) -> Conversion:
     """Writes a checkpoint in another layout, one tensor in memory at a time.
@@ -80,6 +81,7 @@ def convert(
       tokenizer: a SentencePiece model; None = that beside the source.
       word_rule: how words become pieces, `strict` or `reference`; None = as said beside the source,
         else `strict`.
+      numbers_as_pieces: as in `model.pretrained`; only where a format adds its symbols.
       options: those of `checkpoints.transfer`.
 
     Raises:
@@ -90,11 +92,17 @@ def convert(
         folder = find(source)
         checkpoint = open_checkpoint(folder)
         identity = _identity(checkpoint, source, target, format, tokenizer, word_rule)
+        if numbers_as_pieces and (identity is None or (checkpoint.folder / CARD_FILE).is_file()):
+            raise ConfigError(
+                f"{folder}: numbers_as_pieces is for symbols that a format adds; expected the T5 "
+                "that training is to begin with, and --format"
+            )
         summary = transfer(
             checkpoint,
             pathlib.Path(destination),
             target.layout,
             at_least=identity.tokenizer.size if identity else 0,
+            means=identity.tokenizer.numbered() if identity and numbers_as_pieces else {},
             beside=identity.save if identity else _without,
             **options,
         )

@@ -16,6 +16,7 @@ from t5coref.core.errors import ConfigError
 from t5coref.model import Format, Model, has_heads
 from t5coref.predict import GREEDY, Extractor
 from t5coref.predictors import asks_questions, predictor_of
+from t5coref.released import named
 
 if TYPE_CHECKING:
     from t5coref.decode.search import Search
@@ -96,7 +97,7 @@ def load_proposer(
     from t5coref.mentions import MentionProposer
 
     return MentionProposer.load(
-        folder, dtype=computation_type(dtype), bias=bias, batch_size=batch_size
+        named(folder), dtype=computation_type(dtype), bias=bias, batch_size=batch_size
     )
 
 
@@ -110,7 +111,8 @@ def mention_source(
     """Where mentions come from, by name.
 
     Args:
-      name: `gold`, `none`, `spacy:PIPELINE`, the folder of a proposer, or a file with documents.
+      name: `gold`, `none`, `spacy:PIPELINE`, the folder of a proposer, english-small for that of
+        the released model, or a file with documents.
       dtype: computation type of a proposer.
       bias: of a proposer.
       batch_size: of a proposer.
@@ -120,7 +122,7 @@ def mention_source(
     """
     from t5coref.mentions import sources
 
-    called = os.fspath(name)
+    called = os.fspath(named(name))
     if called == "gold":
         return sources.GoldMentions()
     if called == "none":
@@ -180,13 +182,11 @@ def told(
 
 def _own_proposer(folder: str | os.PathLike[str] | None, predictor: Any) -> MentionProposer | None:
     from t5coref.mentions import MentionProposer
-    from t5coref.mentions.sources import PROPOSER
+    from t5coref.mentions.propose import PROPOSER
 
     if folder is None or not os.path.isdir(os.path.join(folder, PROPOSER)):
         return None
-    return MentionProposer.load(
-        os.path.join(folder, PROPOSER), base=predictor.model, batch_size=predictor.batch_size
-    )
+    return MentionProposer.load(folder, base=predictor.model, batch_size=predictor.batch_size)
 
 
 def load_extractor(

@@ -23,6 +23,7 @@ from t5coref.linearize import Linearization
 from t5coref.nn.checkpoint import alike, grow_vocab, save_hf
 from t5coref.nn.t5 import T5, T5Config
 from t5coref.nn.weight_files import CONFIG, CheckpointError, find, read_json
+from t5coref.released import named
 from t5coref.tokenizer import MODEL_FILE, Tokenizer
 
 CARD_FILE = "t5coref.json"
@@ -374,17 +375,17 @@ def pretrained(
 ) -> Model:
     """A T5, T0 or Flan-T5 to be trained: a Hugging Face folder or hub name, or a T5X checkpoint.
 
+    A model that was trained on another format keeps what it knows of the symbols of both.
+
     Args:
       folder: with weights (of Hugging Face, and `config.json`, or of T5X: a `checkpoint_N` or the
-        folder that holds it) and, unless `tokenizer` is given, `spiece.model`.
+        folder that holds it) and, unless `tokenizer` is given, `spiece.model`; or english-small.
       tokenizer: a SentencePiece model from elsewhere.
       word_rule: how words become pieces, `strict` or `reference`.
       format: the linearization to train.
       dtype: computation type, float32 or bfloat16.
       numbers_as_pieces: symbols with a number, as `<c12>`, start as what the vocabulary has for the
         number, instead of as random draws; not for models that were trained on these symbols.
-
-    A model that was trained on another format keeps what it knows of the symbols of both.
     """
     format = format or Format()
     place = _found(folder)
@@ -420,7 +421,7 @@ def _moved(folder: pathlib.Path, tokenizer: Tokenizer) -> dict[int, tuple[int, .
 
 def _found(folder: str | os.PathLike[str]) -> pathlib.Path:
     try:
-        return find(folder)
+        return find(named(folder))
     except CheckpointError as e:
         raise ConfigError(str(e)) from e
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from t5coref.checkpoints.huggingface import HuggingFaceWriter
 from t5coref.checkpoints.legacy import LegacyWriter
 from t5coref.checkpoints.orbax import OrbaxWriter
 from t5coref.checkpoints.reading import Checkpoint, is_step_folder, step_folder
-from t5coref.nn.checkpoint import HEAD, TABLE, grown
+from t5coref.nn.checkpoint import HEAD, TABLE, averaged, grown
 from t5coref.nn.shards import SHARD_BYTES, Spec
 from t5coref.nn.weight_files import CONFIG, FLOATS, INDEX, CheckpointError, Stored
 
@@ -106,6 +107,7 @@ def transfer(
     layout: Layout,
     *,
     at_least: int = 0,
+    means: Mapping[int, Sequence[int]] = MappingProxyType({}),
     dtype: str | None = None,
     scan: bool | None = None,
     step: int | None = None,
@@ -123,6 +125,7 @@ def transfer(
         destination: the folder to make; T5X's layouts get a `checkpoint_N` in it.
         layout: how to lay it out.
         at_least: rows that the table needs; those that it lacks are drawn as by `grow_vocab`.
+        means: rows of the table, and columns of an untied head, that become the means of others.
         dtype: float32 or bfloat16; None = each tensor's own.
         scan: stack the layers, or not; None = as in the source. Only T5X's layouts can.
         step: of training, in the checkpoint's name; None = the source's. Only T5X's have one.
@@ -148,6 +151,8 @@ def transfer(
     wanted = rows if rows >= at_least else rounded_up(at_least)
     config = dataclasses.replace(source.config, vocab_size=wanted)
     tensors = _grown(source.tensors, wanted) if wanted > rows else dict(source.tensors)
+    if means:
+        tensors |= _changed(tensors, lambda name, old: averaged(name, old, means))
     to = None if dtype is None else DTYPES[dtype]
     specs = {name: Spec(tensor.shape, to or tensor.dtype) for name, tensor in tensors.items()}
     scanned = layout.t5x is not None and (source.scanned if scan is None else scan)
@@ -193,12 +198,22 @@ def _copy(name: str, tensor: Stored, writer: Writer) -> None:
 
 
 def _grown(tensors: Mapping[str, Stored], rows: int) -> dict[str, Stored]:
-    def growing(name: str, old: Stored) -> Stored:
-        shape = (rows, old.shape[1]) if name == TABLE else (old.shape[0], rows)
-        return Stored(shape, old.dtype, lambda: grown(name, old.read(), rows))
+    def shape(name: str, old: Stored) -> tuple[int, ...]:
+        return (rows, old.shape[1]) if name == TABLE else (old.shape[0], rows)
 
-    both = {name: growing(name, tensors[name]) for name in (TABLE, HEAD) if name in tensors}
-    return {**tensors, **both}
+    made = _changed(tensors, lambda name, old: grown(name, old, rows))
+    return {**tensors, **{name: new._replace(shape=shape(name, new)) for name, new in made.items()}}
+
+
+def _changed(
+    tensors: Mapping[str, Stored], change: Callable[[str, np.ndarray], np.ndarray]
+) -> dict[str, Stored]:
+    """The table and the head, changed when they are read."""
+
+    def changing(name: str, old: Stored) -> Stored:
+        return old._replace(read=lambda: change(name, old.read()))
+
+    return {name: changing(name, tensors[name]) for name in (TABLE, HEAD) if name in tensors}
 
 
 def _description(original: Mapping[str, Any], config: Any, dtype: str | None) -> dict[str, Any]:

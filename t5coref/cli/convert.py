@@ -70,6 +70,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="spiece.model of a T5 or mT5, or its folder (default: that beside SRC)")  # fmt: skip
     add("--word-rule", choices=("strict", "reference"),
         help="how words become pieces (default: as SRC says, else strict)")  # fmt: skip
+    add("--numbers-as-pieces", action="store_true",
+        help="with --format: symbols with a number, as <c12>, begin as what the vocabulary has for "
+        "the number, and not as random draws")  # fmt: skip
     add("--overwrite", action="store_true", help="replace the checkpoint that is in DST")
     add("--quiet", action="store_true", help="no progress, no summary")
 
@@ -87,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
             format=args.format,
             tokenizer=args.tokenizer,
             word_rule=args.word_rule,
+            numbers_as_pieces=args.numbers_as_pieces,
             dtype=args.dtype,
             scan=args.scan,
             step=args.step,

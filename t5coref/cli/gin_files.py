@@ -12,6 +12,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import logging
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -123,7 +124,7 @@ def load(files: Sequence[str], bindings: Sequence[str] = (), *, complete: bool =
     """
     register()
     gin.clear_config()
-    with _explained():
+    with _explained(), _silent_search():
         gin.parse_config_files_and_bindings(
             list(files), list(bindings), finalize_config=False, print_includes_and_imports=False
         )
@@ -227,6 +228,21 @@ def _explained() -> Iterator[None]:
                 f"gin: {owner} has no argument {name!r}{_near(name, names)}"
             ) from None
         raise ConfigError(f"gin: {' '.join(message.split())}") from None
+
+
+@contextlib.contextmanager
+def _silent_search() -> Iterator[None]:
+    """Keeps gin from calling it an error where a file is not in the first place it looks into."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Path not found")
+
+    root = logging.getLogger()
+    root.addFilter(wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(wanted)
 
 
 def _near(name: str, names: Sequence[str]) -> str:

@@ -17,9 +17,10 @@ def add_mentions_arguments(add: Any) -> None:
     """Declares `--mentions` and what belongs to it; `add` is a parser's `add_argument`."""
     add("--mentions", metavar="WHICH",
         help="for formats that are told the mentions: gold (those of the annotation), the folder "
-        "of a proposer (docs/proposer.md), spacy:PIPELINE (its noun chunks), or a file with "
-        "documents of the same names (default: those that the documents carry, as `t5coref "
-        "propose` writes them); none: for formats that find them")  # fmt: skip
+        "of a proposer (docs/proposer.md), english-small (the proposer of the released model), "
+        "spacy:PIPELINE (its noun chunks), or a file with documents of the same names; none: for "
+        "formats that find them (default: those that the documents carry, as `t5coref propose` "
+        "writes them, or else those of the proposer in the model's folder)")  # fmt: skip
     add("--mention-bias", type=float, metavar="X",
         help="with a proposer: more mentions with a higher number (default: the "
         "proposer's own)")  # fmt: skip

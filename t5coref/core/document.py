@@ -18,6 +18,11 @@ published sentence marks count it as the end of a sentence."""
 ANAPHORA = "anaphora"
 """Key of `Document.extra`: what a corpus says of this very annotation (`core/anaphora.py`)."""
 
+CHAR_CLUSTERS = "char_clusters"
+"""Key of `Document.extra`: the clusters of this very annotation in characters of `text`."""
+
+_OF_ANNOTATION = (ANAPHORA, CHAR_CLUSTERS)
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -225,7 +230,7 @@ class Document:
 
     def with_annotation(self, annotation: Annotation | None) -> Document:
         """The same document under another annotation; what `extra` says of the old one goes."""
-        extra = {key: value for key, value in self.extra.items() if key != ANAPHORA}
+        extra = {key: value for key, value in self.extra.items() if key not in _OF_ANNOTATION}
         return replace(self, annotation=annotation, extra=extra)
 
     def span_text(self, span: Span) -> str:

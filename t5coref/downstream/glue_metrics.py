@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from t5coref.core.errors import ConfigError
 from t5coref.downstream.glue import task_of
@@ -45,11 +44,15 @@ def matthews(gold: Numbers, found: Numbers) -> float:
 
 def pearson(gold: Numbers, found: Numbers) -> float:
     """Pearson's correlation; 0 where either side is constant."""
+    from scipy import stats  # takes a second
+
     return _correlation(stats.pearsonr, gold, found)
 
 
 def spearman(gold: Numbers, found: Numbers) -> float:
     """Spearman's correlation of ranks, equal values sharing theirs; 0 where a side is constant."""
+    from scipy import stats
+
     return _correlation(stats.spearmanr, gold, found)
 
 

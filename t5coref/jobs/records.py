@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from t5coref import corpora
-from t5coref.core.document import Document
+from t5coref.core.document import CHAR_CLUSTERS, Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.corpora import jsonl
 from t5coref.corpora.files import STDIN, PathLike
@@ -220,7 +220,7 @@ def _record(document: Document) -> Document:
     if document.word_offsets is None or document.annotation is None:
         return document
     characters = [[document.char_span(s) for s in c] for c in document.annotation.clusters]
-    return dataclasses.replace(document, extra={**document.extra, "char_clusters": characters})
+    return dataclasses.replace(document, extra={**document.extra, CHAR_CLUSTERS: characters})
 
 
 def _check_card(unfinished: Unfinished, card: Card) -> None:

@@ -27,6 +27,9 @@ from t5coref.model import Model
 from t5coref.nn.partition import DATA
 from t5coref.rounds import RoundPredictor
 
+PROPOSER = "proposer"
+"""Folder, in that of a model, of the proposer that tells it mentions where nobody else does."""
+
 
 class MentionProposer(RoundPredictor[HeadModel]):
     """Proposes mentions for streams of documents, many at a time.
@@ -83,8 +86,9 @@ class MentionProposer(RoundPredictor[HeadModel]):
         """A proposer with the model of a folder.
 
         Args:
-          folder: of the model; or of adapters, in the folder of the model that they adapt.
-          base: the model that adapters in `folder` adapt; None = that which lies around them.
+          folder: of the model; of adapters, in the folder of the model that they adapt; or of a
+            model of a format that has adapters in `proposer`.
+          base: the model that the adapters adapt; None = that in whose folder they are.
           dtype: computation type of the encoder, unless `base` has it; None = as saved.
           **options: those of the class.
 
@@ -93,9 +97,12 @@ class MentionProposer(RoundPredictor[HeadModel]):
           MismatchError: see above, and `HeadModel`.
         """
         place = pathlib.Path(folder)
+        if (place / PROPOSER).is_dir():
+            place /= PROPOSER
         if not (place / SETTINGS).is_file():
-            return cls(HeadModel.load(folder, dtype=dtype), **options)
-        return cls(HeadModel.adapted(place, base or Model.load(place.parent, dtype=dtype)), **options)
+            return cls(HeadModel.load(place, dtype=dtype), **options)
+        base = Model.load(place.parent, dtype=dtype) if base is None else base
+        return cls(HeadModel.adapted(place, base), **options)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -31,10 +31,6 @@ from t5coref.predict import Extractor, error_of, failed
 from t5coref.rounds import rounds
 
 
-PROPOSER = "proposer"
-"""Folder, in that of a model, of the proposer that goes with it."""
-
-
 class MentionSource(Protocol):
     """Says which mentions documents have.
 
@@ -101,8 +97,11 @@ class OwnMentions:
     """
 
     def __init__(self, otherwise: Extractor | None = None):
-        self._otherwise = None if otherwise is None else ProposedMentions(otherwise, PROPOSER)
-        self._round_size = 1 if otherwise is None else otherwise.round_size
+        self._otherwise: ProposedMentions | None = None
+        self._round_size = 1
+        if otherwise is not None:
+            self._otherwise = ProposedMentions(otherwise, "the model's proposer")
+            self._round_size = otherwise.round_size
 
     @property
     def name(self) -> str:

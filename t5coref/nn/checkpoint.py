@@ -40,6 +40,7 @@ from t5coref.nn.weight_files import (
 __all__ = [
     "CheckpointError",
     "alike",
+    "averaged",
     "config_from_hf",
     "config_to_hf",
     "grow_vocab",
@@ -372,14 +373,18 @@ def alike(params: Mapping[str, Any], rows: Mapping[int, Sequence[int]]) -> Param
         rows: by the row to be made, those to take the mean of.
     """
     flat = _flat(params)
-    for path, axis in AXES.items():
-        if path in flat:
-            both = np.moveaxis(np.array(flat[path]), axis, 0)  # a copy
-            old = both.astype(np.float32)
-            for row, others in rows.items():
-                both[row] = old[list(others)].mean(axis=0)
-            flat[path] = np.ascontiguousarray(np.moveaxis(both, 0, axis))
-    return unflatten_dict(flat, sep="/")
+    made = {path: averaged(path, np.asarray(flat[path]), rows) for path in AXES if path in flat}
+    return unflatten_dict({**flat, **made}, sep="/")
+
+
+def averaged(path: str, old: np.ndarray, rows: Mapping[int, Sequence[int]]) -> np.ndarray:
+    """The table or the head, whichever `path` names, with such rows or columns (see above)."""
+    axis = AXES[path]
+    new = np.moveaxis(np.array(old), axis, 0)  # a copy
+    wide = np.moveaxis(old, axis, 0)
+    for row, others in rows.items():
+        new[row] = wide[list(others)].astype(np.float32).mean(axis=0)
+    return np.ascontiguousarray(np.moveaxis(new, 0, axis))
 
 
 def grown(path: str, old: np.ndarray, vocab_size: int, *, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from t5coref.core.document import Document
+from t5coref.core.document import CHAR_CLUSTERS, Document
 from t5coref.core.errors import DocumentError, FormatError, T5CorefError
 from t5coref.corpora import jsonl, text
 from t5coref.predict import ERROR, error_of
@@ -110,7 +110,7 @@ def record(document: Document, *, confidences: bool) -> dict[str, Any]:
         value.pop("confidences", None)
     clusters = () if document.annotation is None else document.annotation.clusters
     if document.word_offsets is not None:
-        value["char_clusters"] = [[document.char_span(span) for span in c] for c in clusters]
+        value[CHAR_CLUSTERS] = [[document.char_span(span) for span in c] for c in clusters]
     value["cluster_texts"] = [[document.span_text(span) for span in c] for c in clusters]
     return value
 

@@ -8,8 +8,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 Row = Mapping[str, Any]
 """`kind` (train or dev), `step`, and numbers."""
 
@@ -32,6 +30,8 @@ class Logbook:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         _cut(self._path, after)
         self._file = self._path.open("a", encoding="utf-8")
+        from tensorboardX import SummaryWriter  # takes seconds where torch is installed
+
         events = str(pathlib.Path(folder, EVENTS_FOLDER))
         self._events = SummaryWriter(events, purge_step=after + 1, write_to_disk=True)
 

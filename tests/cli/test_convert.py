@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from tiny_checkpoints import SHAPE, VERSIONS, assert_same_bits, drawn, tensors_of
 
 from t5coref import cli
 from t5coref.cli.convert import TARGETS
 from t5coref.convert import TARGETS as LIBRARY_TARGETS
-from t5coref.model import Model
+from t5coref.model import Format, Model, pretrained
 from t5coref.nn import T5Config, save_hf
 from t5coref.tokenizer import Tokenizer
 
@@ -59,11 +60,33 @@ def test_a_format_grows_the_table(folder, tmp_path, capsys):
     assert json.loads((out / "config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
+def test_symbols_with_numbers_begin_as_those_that_training_begins_with(folder, tmp_path):
+    """In both directions of the table, and nothing else is touched."""
+    option = ("--format", "iterative-text", "--numbers-as-pieces", "--quiet")
+    assert run(folder, tmp_path / "ours", "--to", "t5coref", *option) == 0
+    assert run(folder, tmp_path / "t5x", "--to", "t5x", "--scan", *option) == 0
+    there = Model.load(tmp_path / "ours")
+    wanted = pretrained(str(folder), format=Format("iterative-text"), numbers_as_pieces=True)
+    size = wanted.tokenizer.size
+    for model in (there, Model.load(tmp_path / "t5x")):
+        assert model.tokenizer.fingerprint == wanted.tokenizer.fingerprint
+        table, head = (
+            (m.params["token_embedder"]["embedding"], m.params["decoder"]["logits_dense"]["kernel"])
+            for m in (model, wanted)
+        )
+        named = [*wanted.tokenizer.numbered()]
+        np.testing.assert_array_equal(table[0][named], head[0][named])
+        np.testing.assert_array_equal(table[1][:, named], head[1][:, named])
+        np.testing.assert_array_equal(table[0][: size - len(wanted.tokenizer.symbols)],
+                                      head[0][: size - len(wanted.tokenizer.symbols)])  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--to", "hf", "--scan"), "the layout Hugging Face has no scanned layers"),
         (("--to", "t5coref"), "--linearization"),
+        (("--to", "hf", "--numbers-as-pieces"), "numbers_as_pieces is for symbols that a format"),
         (("--to", "t5x", "--format", "full"), "no linearization is called 'full'"),
     ],
 )

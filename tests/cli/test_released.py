@@ -6,6 +6,7 @@ import pytest
 
 from t5coref import released
 from t5coref.core.errors import ConfigError
+from t5coref.model import pretrained
 
 
 def test_gin_files_are_found():
@@ -23,6 +24,13 @@ def test_names_of_models(monkeypatch, tmp_path):
     (tmp_path / "english-small").mkdir()
     assert released.named("english-small") == "english-small"
     assert released.named(None) == tmp_path / "ours"
+
+
+def test_training_begins_with_a_name_too(monkeypatch, tmp_path):
+    """Of the released model, as everywhere."""
+    monkeypatch.setattr(released, "default_model", lambda: tmp_path / "ours")
+    with pytest.raises(ConfigError, match=r"got '.*ours', which is not a folder"):
+        pretrained("english-small")
 
 
 def test_an_installation_without_a_model_says_so(monkeypatch):

@@ -19,7 +19,7 @@ from t5coref.core.anaphora import (
     highest,
     tree,
 )
-from t5coref.core.document import ANAPHORA, Annotation, Document
+from t5coref.core.document import ANAPHORA, CHAR_CLUSTERS, Annotation, Document
 from t5coref.core.errors import DocumentError
 
 STORY = Document(
@@ -51,6 +51,11 @@ def test_another_annotation_loses_it():
     doc = document(Anaphora((Entity("e0"),), (Mention(0, ((0, 1),)),)))
     assert ANAPHORA in doc.extra
     assert ANAPHORA not in doc.with_annotation(Annotation()).extra
+
+
+def test_another_annotation_loses_what_is_said_of_clusters_in_characters():
+    doc = Document(doc_id="d", words=("a",), text="a", extra={CHAR_CLUSTERS: [[[0, 1]]], "x": 1})
+    assert doc.with_annotation(Annotation()).extra == {"x": 1}
 
 
 def story(**value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import pathlib
 import re
@@ -163,6 +164,15 @@ def test_missing_arguments_are_named(tmp_path):
     gin_files.load(write(tmp_path, "train.steps = 3"))
     with pytest.raises(ConfigError, match=r"model.*train_set.*output_dir"):
         gin_files.call("train")
+
+
+def test_where_a_file_was_looked_for_is_no_error(tmp_path, monkeypatch, caplog):
+    """Gin calls it one where an included file is found in the second place."""
+    monkeypatch.chdir(tmp_path)
+    gin_files.load(["gin/runs/train.gin"], complete=False)
+    assert not caplog.records
+    logging.getLogger().error("Path not found: %s", "by someone else")
+    assert len(caplog.records) == 1
 
 
 def test_what_was_loaded_before_is_forgotten(tmp_path):

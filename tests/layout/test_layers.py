@@ -27,7 +27,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {"nn"},
     "decode": {"core"},
     "published": {"core", "linearize", "tokenizer", "nn"},
-    "model": {"_version", "checkpoints", "core", "linearize", "tokenizer", "nn", "published"},
+    "model": {
+        "_version", "checkpoints", "core", "linearize", "nn", "published", "released", "tokenizer",
+    },
     "headed": {"checkpoints", "core", "model", "nn", "tokenizer"},
     "adapters": {"checkpoints", "core", "model", "nn", "tokenizer"},
     "convert": {"checkpoints", "core", "linearize", "model", "nn", "published", "tokenizer"},
@@ -50,14 +52,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tokenizer", "train",
     },
     "downstream": {
-        "adapters", "checkpoints", "core", "corpora", "decode", "headed", "joint_ie", "model", "nn", "predict",
-        "tokenizer", "train",
+        "adapters", "checkpoints", "core", "corpora", "decode", "headed", "joint_ie", "model", "nn",
+        "predict", "tokenizer", "train",
     },
     "mentions": {
         "adapters", "core", "corpora", "downstream", "headed", "joint_ie", "linearize", "model",
         "nn", "predict", "rounds", "tokenizer", "train",
     },
-    "extractors": {"core", "decode", "joint_ie", "mentions", "model", "predict", "predictors"},
+    "extractors": {
+        "core", "decode", "joint_ie", "mentions", "model", "predict", "predictors", "released",
+    },
     "api": {
         "core", "corpora", "decode", "extractors", "mentions", "model", "predict", "released",
         "view",

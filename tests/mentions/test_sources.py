@@ -127,15 +127,17 @@ def test_mentions_that_documents_carry():
 
 def test_a_proposer_for_documents_that_carry_none():
     """In their order, whichever carry some."""
-    own = [with_mentions(dataclasses.replace(RAW, doc_id=f"o{i}"), [(1, 3)], "given") for i in "ab"]
+    carries = with_mentions(RAW, [(1, 3)], "given")
+    own = [dataclasses.replace(carries, doc_id=name) for name in ("o", "p")]
+    last = dataclasses.replace(RAW, doc_id="s")
     source = OwnMentions(Proposer())
-    found, predictor = told(source, STORY, own[0], RAW, own[1], dataclasses.replace(RAW, doc_id="s"))
+    found, predictor = told(source, STORY, own[0], RAW, own[1], last)
     carried, proposed = (((1, 3),), "given"), (((0, 2),), "predicted")
     assert [given(d) for d in found] == [proposed, carried, proposed, carried, proposed]
     assert predictor.identity["mentions"] == {
         "source": "documents, else predicted", "proposer": {"model": "proposer"},
     }  # fmt: skip
-    assert source.name == "proposer"
+    assert source.name == "the model's proposer"
 
 
 def test_no_mentions():

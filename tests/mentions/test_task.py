@@ -126,8 +126,9 @@ def test_a_proposer_of_adapters_in_the_folder_of_a_model(with_proposer, stories)
     folder, merged = with_proposer
     whole = [given(d).spans for d in MentionProposer.load(merged).predict(stories)]
     assert sum(map(len, whole)) > len(stories)
-    beside = MentionProposer.load(folder / "eight" / "proposer")
-    assert [given(d).spans for d in beside.predict(stories)] == whole
+    for place in (folder / "eight", folder / "eight" / "proposer"):
+        beside = MentionProposer.load(place)
+        assert [given(d).spans for d in beside.predict(stories)] == whole
 
     raw = [d.with_annotation(None) for d in stories]
     told = load_extractor(folder / "eight", batch_size=4)

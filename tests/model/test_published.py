@@ -16,10 +16,16 @@ from t5coref.core.document import Document
 from t5coref.core.errors import ConfigError, MismatchError
 from t5coref.decode.search import Greedy
 from t5coref.linearize import named
-from t5coref.model import Format, Model, pretrained
+from t5coref.model import Format, Model, from_scratch, pretrained
+from t5coref.nn.stack import T5Config
 from t5coref.predict import Predictor, error_of
 from t5coref.published import CHECKPOINTS, OPTIONS
 from t5coref.tokenizer import Tokenizer
+
+TINY = T5Config(
+    vocab_size=1, emb_dim=16, num_heads=2, num_encoder_layers=1, num_decoder_layers=1, head_dim=8,
+    mlp_dim=32,
+)  # fmt: skip
 
 OWNER = "VincentNLP"
 ONTONOTES = {"constraint": "reference", "window": 4096, "min_mentions": 2}
@@ -296,6 +302,28 @@ def test_symbols_with_numbers_may_start_as_their_numbers(hub, checkpoint, tokeni
     np.testing.assert_array_equal(tables[1][kept], tables[0][kept])
     size = Tokenizer(tokenizer.model, ()).size
     np.testing.assert_array_equal(*(table[:size] for table in tables))
+
+
+def test_a_format_goes_on_with_the_symbols_of_another(tokenizer, tmp_path):
+    """Which have other ids there; what else was under those ids is of no account."""
+    before = from_scratch(TINY, Tokenizer(tokenizer.model, Format("full-copy").symbols))
+    before.save(tmp_path / "before")
+    after = pretrained(str(tmp_path / "before"), format=Format("iterative-text"))
+    both = set(before.tokenizer.symbols) & set(after.tokenizer.symbols)
+    assert both == {"<speaker>", "</speaker>", "</m>", "<copy>"}
+    assert before.tokenizer.symbol("</m>") != after.tokenizer.symbol("</m>")
+    tables = [
+        (m.params["token_embedder"]["embedding"], m.params["decoder"]["logits_dense"]["kernel"].T)
+        for m in (before, after)
+    ]
+    for old, new in zip(*tables, strict=True):
+        for symbol in both:
+            ids = before.tokenizer.symbol(symbol), after.tokenizer.symbol(symbol)
+            np.testing.assert_array_equal(old[ids[0]], new[ids[1]])
+        size = Tokenizer(tokenizer.model, ()).size
+        np.testing.assert_array_equal(old[:size], new[:size])
+    same = pretrained(str(tmp_path / "before"), format=Format("full-copy"))
+    np.testing.assert_array_equal(same.params["token_embedder"]["embedding"], tables[0][0])
 
 
 # The layouts that the published implementation's own decodes were made with.
