@@ -49,7 +49,7 @@ class CoreferenceComponent(Pipe):
 
     Args:
       name: in the pipeline.
-      model: see `t5coref.load`; models that are told mentions are not for spaCy pipelines.
+      model: see `t5coref.load`; one that is told the mentions needs a proposer in its folder.
       settings: further arguments of `t5coref.load`.
     """
 

@@ -19,21 +19,37 @@ sys.exit(cli.main())
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> pathlib.Path:
-    """Of a random full-copy model in eight bits, as a released one is."""
+    """Of a random model in eight bits with a proposer beside it, as the released one is."""
+    import jax
+
+    from t5coref.adapters import Adapters, fingerprint
     from t5coref.compress import compress
-    from t5coref.model import Format, from_scratch
+    from t5coref.downstream.head_model import head_model
+    from t5coref.model import Format, Model, from_scratch
+    from t5coref.nn.downstream import TaggingHead
+    from t5coref.nn.lora import LoRA, Rows, split, with_adapters
     from t5coref.nn.t5 import T5Config
+    from t5coref.tokenizer import Tokenizer
     from t5coref.train.inputs import demo_stories, vocabulary
 
     config = T5Config(
         vocab_size=1, emb_dim=16, num_heads=2, num_encoder_layers=1, num_decoder_layers=1,
         head_dim=8, mlp_dim=32,
     )  # fmt: skip
-    tokenizer = vocabulary(documents=demo_stories(count=200), size=400, numbers=18)
-    options = {"window": 128, "max_clusters": 18, "max_depth": 3}
-    model = from_scratch(config, tokenizer, format=Format("full-copy", options), seed=3)
+    format = Format("iterative-text", {"window": 128})
+    pieces = vocabulary(documents=demo_stories(count=200), size=400, numbers=18)
+    tokenizer = Tokenizer(pieces.model, format.symbols)
     folder = tmp_path_factory.mktemp("models") / "english-small"
-    compress(model, folder)
+    compress(from_scratch(config, tokenizer, format=format, seed=3), folder)
+
+    data = {"window": 64, "stride": 48, "max_depth": 2, "bias": 0.0}
+    head = TaggingHead(8, 16)
+    tagger = head_model(base=Model.load(folder), head=head, task="mentions", data=data, seed=3)
+    rows, lora = Rows.of(tagger.tokenizer), LoRA(rank=2)
+    weights, _ = split(with_adapters(lora, tagger.params, rows, jax.random.key(3)))
+    base = fingerprint(tagger.params, rows)
+    made = Adapters(lora, weights, rows, base, tagger.tokenizer, tagger.card())
+    made.save(folder / "proposer")
     return folder
 
 
