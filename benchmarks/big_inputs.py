@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from t5coref import demo, jobs
 from t5coref.core.document import Document
 from t5coref.corpora import jsonl
+from t5coref.extractors import load_extractor
 from t5coref.model import Format, Model, from_scratch
 from t5coref.nn.t5 import T5Config
 from t5coref.predictors import predictor_of
@@ -104,8 +105,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--round-size", type=int, default=16)
     args = parser.parse_args()
-    model = tiny() if args.model == TINY else Model.load(args.model, dtype="float32")
-    predictor = predictor_of(model, batch_size=args.batch_size, round_size=args.round_size)
+    sizes = {"batch_size": args.batch_size, "round_size": args.round_size}
+    predictor = (
+        predictor_of(tiny(), **sizes)
+        if args.model == TINY
+        else load_extractor(args.model, dtype="float32", **sizes)
+    )
     made = one_document(args.words) if args.words else many_documents(args.documents)
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder, "in.jsonl")

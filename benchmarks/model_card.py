@@ -8,7 +8,8 @@ the same texts, annotated as OntoNotes is, so that singletons count in neither k
 The baseline links identical head words and nearest pronouns (head_match.py), between noun chunks of
 a spaCy pipeline and, for comparison, between the gold mentions. Time is that of predicting the
 first documents of a corpus once more, when everything is compiled, on the cores that this process
-has. `--write` puts the table into the README.md of the model's folder.
+has. A model that is told the mentions gets those of the proposer in its folder; what it makes of the
+gold ones stands beside that. `--write` puts the table into the README.md of the model's folder.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from litbank import FOLD
 from t5coref import corpora
 from t5coref.core.document import Annotation, Document
 from t5coref.core.metrics import Scorer
+from t5coref.extractors import load_extractor
 from t5coref.mentions.chunks import NounChunks
-from t5coref.model import Model
-from t5coref.predictors import predictor_of
+from t5coref.mentions.sources import GoldMentions, ToldPredictor
 
 SECTION = "card"
 
@@ -79,7 +80,8 @@ def main() -> None:
     add("--write", action="store_true", help="write the table into DIR/README.md")
     args = parser.parse_args()
 
-    predictor = predictor_of(Model.load(args.model, dtype="float32"), batch_size=args.batch_size)
+    predictor = load_extractor(args.model, dtype="float32", batch_size=args.batch_size)
+    told = isinstance(predictor, ToldPredictor)
     chunks = NounChunks(args.chunks)
     quality: list[Sequence[object]] = []
     speed: list[Sequence[object]] = []
@@ -105,8 +107,11 @@ def main() -> None:
                 name, len(timed), f"{words:,}", report.number(seconds / len(timed)),
                 report.number(words / seconds),
             ))  # fmt: skip
-        found = {
-            "model": seen[texts],
+        found = {"model": seen[texts]}
+        if told:
+            knowing = ToldPredictor(GoldMentions(), predictor.predictor)
+            found["model, gold mentions"] = list(knowing.predict(golds))
+        found |= {
             "baseline": [
                 linked(document, with_possessives(document, chunks.mentions(document).spans))
                 for document in bare

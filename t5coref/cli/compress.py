@@ -41,9 +41,11 @@ def run(args: argparse.Namespace) -> int:
     """Compresses; returns the exit status."""
     import dataclasses
     import pathlib
+    import sys
 
     from t5coref.compress import compress, without_decoder_layers
     from t5coref.core.errors import ConfigError
+    from t5coref.mentions.propose import PROPOSER
     from t5coref.model import Format, Model
     from t5coref.nn.weight_files import CheckpointError
 
@@ -57,6 +59,12 @@ def run(args: argparse.Namespace) -> int:
         made = compress(model, pathlib.Path(args.destination), overwrite=args.overwrite)
     except CheckpointError as error:
         raise ConfigError(str(error)) from error
+    if (pathlib.Path(args.source) / PROPOSER).is_dir():
+        print(
+            f"t5coref: note: {args.source}/{PROPOSER} is not copied: adapters fit the weights that "
+            "they were trained beside, and these are others now (docs/proposer.md)",
+            file=sys.stderr,
+        )
     if not args.quiet:
         there, all_ = made.head_rows
         print(f"{args.source} -> {args.destination}: {made.nbytes / 1e6:.1f} MB of weights")
