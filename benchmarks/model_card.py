@@ -6,10 +6,10 @@
 LitBank: the test documents of fold 2. GUM and OntoGUM: the dev documents that are there; OntoGUM is
 the same texts, annotated as OntoNotes is, so that singletons count in neither key nor prediction.
 The baseline links identical head words and nearest pronouns (head_match.py), between noun chunks of
-a spaCy pipeline and, for comparison, between the gold mentions. Time is that of predicting the
-first documents of a corpus once more, when everything is compiled, on the cores that this process
-has. A model that is told the mentions gets those of the proposer in its folder; what it makes of the
-gold ones stands beside that. `--write` puts the table into the README.md of the model's folder.
+a spaCy pipeline and, for comparison, between the gold mentions. A model that is told the mentions
+gets those of the proposer in its folder; what it makes of the gold ones stands beside that. Time is
+that of predicting the first documents of a corpus once more, when everything is compiled, on the
+cores that this process has. `--write` puts the table into the README.md of the model's folder.
 """
 
 from __future__ import annotations
