@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from t5coref.core.document import Document
 from t5coref.core.errors import T5CorefError
+from t5coref.core.given_mentions import MENTIONS, PREDICTED, with_mentions
+from t5coref.mentions.sources import ToldPredictor
 from t5coref.predict import Extractor, Predictor, padded_length
 
 WORDS = ("The", "old", "man", "saw", "his", "dog", "near", "the", "house", ".")
@@ -29,7 +31,13 @@ class Size(NamedTuple):
 
 
 def sizer(predictor: Extractor) -> Callable[[Document], Size]:
-    """The function that measures documents for a predictor."""
+    """The function that measures documents for a predictor.
+
+    Whoever is told the mentions marks them in what it reads; how many there are is not known yet.
+    """
+    if isinstance(predictor, ToldPredictor):
+        marked = sizer(predictor.predictor)
+        return lambda document: marked(_with_likely_mentions(document))
     if isinstance(predictor, Predictor):
         linearization = predictor.linearization
 
@@ -43,6 +51,12 @@ def sizer(predictor: Extractor) -> Callable[[Document], Size]:
 
         return by_pieces
     return by_words
+
+
+def _with_likely_mentions(document: Document) -> Document:
+    """One for four words, as in GUM; in novels there are fewer."""
+    spans = [(word, word + 1) for word in range(0, len(document.words), 4)]
+    return document if MENTIONS in document.extra else with_mentions(document, spans, PREDICTED)
 
 
 def by_words(document: Document) -> Size:

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "questions": {"core", "linearize", "model", "nn", "predict", "rounds"},
     "predictors": {"linearize", "model", "predict", "questions"},
     "jobs": {"core", "corpora", "predict"},
-    "serve": {"_version", "core", "corpora", "predict"},
+    "serve": {"_version", "core", "corpora", "mentions", "predict"},
     "data": {
         "_version", "core", "corpora", "downstream", "joint_ie", "linearize", "mrp", "tokenizer",
     },
