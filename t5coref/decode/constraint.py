@@ -74,7 +74,7 @@ def initial(tables: Tables, source: Source, budget: Array) -> State:
         mode=jnp.where(source.pieces[0] > 0, TEXT, DONE).astype(jnp.int32),
         frontier=_to_mark(source, zero) if tables.spread else zero,
         depth=zero,
-        entities=_marked(tables, source),
+        entities=marked(tables.source_numbers, source.pieces),
         slack=budget.astype(jnp.int32) - shortest(tables, source),
         twins=zero,
         floor=zero,
@@ -82,12 +82,12 @@ def initial(tables: Tables, source: Source, budget: Array) -> State:
     )
 
 
-def _marked(tables: Tables, source: Source) -> Array:
-    """How many clusters the source has marked: `int32[]`."""
-    count = tables.source_numbers.shape[0]
+def marked(numbers: Array, pieces: Array) -> Array:
+    """How many clusters a source `int32[S]` has marked by these symbols: `int32[]`."""
+    count = numbers.shape[0]
     if not count:
         return jnp.zeros((), jnp.int32)
-    there = jnp.isin(tables.source_numbers, source.pieces)
+    there = jnp.isin(numbers, pieces)
     return jnp.max(jnp.where(there, jnp.arange(1, count + 1, dtype=jnp.int32), 0))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from t5coref.core.rules import ELEMENT, NEW, Effect, Rules
+from t5coref.decode.constraint import marked
 from t5coref.decode.handles import in_closing_order
 from t5coref.decode.search import START, Decoded, NextLogits, Rows
 
@@ -42,6 +43,7 @@ class Alphabet:
       closing: the mark that closes a mention in the source, with `openings`.
       linking: `int32[L]` the symbols behind which that of a cluster is an element and no answer;
         None = there are none.
+      source_numbers: `int32[M]`, see `Rules.source_numbers`.
     """
 
     ids: Array
@@ -56,6 +58,7 @@ class Alphabet:
     openings: Array | None = None
     closing: int = NO_TOKEN
     linking: Array | None = None
+    source_numbers: Array | None = None
 
     @classmethod
     def of(cls, rules: Rules, size: int, eos_id: int) -> Alphabet:
@@ -78,6 +81,7 @@ class Alphabet:
             openings=jnp.asarray(rules.openings, jnp.int32) if rules.openings else None,
             closing=rules.marks[0] if rules.openings else NO_TOKEN,
             linking=jnp.asarray(ids[links], jnp.int32) if rules.elements else None,
+            source_numbers=jnp.asarray(rules.source_numbers, jnp.int32),
         )
 
     @classmethod
@@ -94,7 +98,7 @@ class Alphabet:
 
 jax.tree_util.register_dataclass(
     Alphabet,
-    data_fields=["ids", "number_ids", "passing", "openings", "linking"],
+    data_fields=["ids", "number_ids", "passing", "openings", "linking", "source_numbers"],
     meta_fields=["size", "eos_id", "copy_id", "new_id", "echoed", "mixed", "closing"],
 )
 
@@ -185,7 +189,7 @@ def free(
         carry=carry,
         token=began,
         position=zeros,
-        entities=zeros,
+        entities=_numbered(alphabet, rows.sources),
         ended=pieces == 0,
         actions=jnp.zeros((count, max_steps), jnp.int32),
         log_probs=jnp.zeros((count, max_steps), jnp.float32),
@@ -200,6 +204,13 @@ def free(
         log_probs=loop.log_probs[:, None],
         calls=loop.step,
     )
+
+
+def _numbered(alphabet: Alphabet, sources: Array) -> Array:
+    """How many clusters each source has marked, `int32[B]`."""
+    if alphabet.source_numbers is None:
+        return jnp.zeros(sources.shape[:1], jnp.int32)
+    return jax.vmap(marked, (None, 0))(alphabet.source_numbers, sources)
 
 
 def _ahead(alphabet: Alphabet, sources: Array) -> Array | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -167,6 +169,21 @@ def test_ends_with_the_end_copied_or_written_or_with_the_budget():
     assert generated(SYMBOLIC, wanted, sources, [4, 4, 4, 2, 4]) == [
         [COPY] * 3, [7, END], again, again[:2], [],
     ]  # fmt: skip
+
+
+def test_new_clusters_are_numbered_behind_those_that_the_source_names():
+    """What is written second shows which symbol the decoder has read for the new cluster."""
+    alphabet = dataclasses.replace(SYMBOLIC, source_numbers=jnp.asarray([7, 8], jnp.int32))
+
+    def next_logits(carry, tokens, positions, visible):
+        behind = jnp.select([tokens == 7, tokens == 8], [SYMBOLS.index(COPY), SYMBOLS.index(END)],
+                            SYMBOLS.index(NEW_CLUSTER))  # fmt: skip
+        return jax.nn.one_hot(behind, len(SYMBOLS)), carry
+
+    sources = jnp.asarray([[7, 3, END], [3, 4, END]], jnp.int32)
+    rows = Rows(sources, jnp.asarray([2, 2]), jnp.zeros((2, 0), jnp.int32))
+    found = free(next_logits, (), alphabet, rows, 2, len(SYMBOLS))
+    assert found.actions[:, 0].tolist() == [[NEW_CLUSTER, END], [NEW_CLUSTER, COPY]]
 
 
 def test_begins_with_what_is_forced():
