@@ -86,6 +86,7 @@ CONSTRUCTORS = {
 REQUIRED = "%gin.REQUIRED"
 _MACRO = re.compile(r"^([A-Za-z]\w*) = *(.*)", re.MULTILINE)
 _READ = re.compile(r"%(?!gin\.)(\w+)")
+_MENTIONS = re.compile(r"[@%]\w")
 _ADDED_BY_GIN = "\n  In call to configurable"
 
 
@@ -192,7 +193,7 @@ def binding(text: str) -> str:
     name, value = name.strip(), value.strip()
     if not equals or not name:
         raise ConfigError(f"--gin.{text}: expected --gin.NAME=VALUE")
-    if value[:1] in ("@", "%"):
+    if value[:1] in ("@", "%") or (value[:1] in ("[", "(", "{") and _MENTIONS.search(value)):
         return f"{name} = {value}"
     try:
         ast.literal_eval(value)

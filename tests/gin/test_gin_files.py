@@ -193,6 +193,7 @@ def test_what_was_loaded_before_is_forgotten(tmp_path):
         ("X=None", "X = None"),
         ("train.optimizer=@adafactor", "train.optimizer = @adafactor"),
         ("scope/f.x = %Y", "scope/f.x = %Y"),
+        ("f.parts=[@a/g(), @b/g()]", "f.parts = [@a/g(), @b/g()]"),
         ("OUTPUT=a=b", "OUTPUT = 'a=b'"),
     ],
 )
