@@ -56,10 +56,16 @@ class Adapters:
     tokenizer: Tokenizer
     card: Mapping[str, Any]
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes a folder that `load` can read; it appears whole or not at all."""
+    def save(self, folder: str | os.PathLike[str], *, half: bool = False) -> None:
+        """Writes a folder that `load` can read; it appears whole or not at all.
+
+        Args:
+          folder: to make.
+          half: store float16 instead of float32.
+        """
         flat: Any = flatten_dict(dict(self.weights), sep="/")
-        tensors = {name: np.asarray(leaf, np.float32) for name, leaf in flat.items()}
+        dtype = np.float16 if half else np.float32
+        tensors = {name: np.asarray(leaf, dtype) for name, leaf in flat.items()}
         with appearing(pathlib.Path(folder), overwrite=True, foreign=_foreign) as fresh:
             write_tensors(fresh / WEIGHTS, tensors)
             self.tokenizer.save(fresh)
@@ -92,9 +98,12 @@ class Adapters:
                 f"{place}: {WEIGHTS} is not the one that {SETTINGS} was written with; restore both "
                 "from the same run"
             )
+        tensors = safetensors.numpy.load_file(place / WEIGHTS)
         return cls(
             lora=LoRA(**described["lora"]),
-            weights=unflatten_dict(safetensors.numpy.load_file(place / WEIGHTS), sep="/"),
+            weights=unflatten_dict(
+                {name: np.asarray(leaf, np.float32) for name, leaf in tensors.items()}, sep="/"
+            ),
             rows=Rows(**described["rows"]),
             base=described["base"],
             tokenizer=models.tokenizer_of(place, described["model"]),

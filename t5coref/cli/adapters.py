@@ -19,7 +19,8 @@ Writes the adapters in SRC, and the T5 that they were trained beside, anew as DS
   adapters  the adapters alone, as training writes them to RUN/best/adapters
   peft      adapter_config.json and adapter_model.safetensors, for the PEFT library
 
-SRC is a folder of adapters of ours or of PEFT, or a T5X checkpoint that has them. A merged model
+SRC is a folder of adapters of ours or of PEFT, or a T5X checkpoint that has them; or a model whose
+weights were all trained: then the adapters come as near to it as --rank allows. A merged model
 computes what the T5 with adapters computes. Adapters know the fingerprint of their T5, and no other
 is taken. RUN/best itself is merged already.
 """
@@ -33,6 +34,8 @@ examples:
                                      adapters that PEFT has trained
   t5coref adapters runs/xl/checkpoint_20000 models/xl --to model --base flan-xl --alpha 64
                                      what T5X has trained from flan-xl/checkpoint_0
+  t5coref adapters runs/mentions/last models/mine/proposer --to adapters --base models/mine \\
+      --rank 16 --half               what training changed in all weights, as adapters
 
 For adapters of ours, BASE may be the published T5: their folder says which tokenizer, symbols and
 format it was trained with. For others it is a model folder that says so itself. PEFT has no place
@@ -54,6 +57,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "hub")  # fmt: skip
     add("--alpha", type=float, metavar="X",
         help="of a T5X checkpoint, which does not say it: LoRA.alpha of the run")  # fmt: skip
+    add("--rank", type=int, metavar="N",
+        help="where SRC is a model: of the adapters (default: 16)")  # fmt: skip
+    add("--half", action="store_true",
+        help="with --to adapters: numbers of 16 bits instead of 32")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DST")
     add("--quiet", action="store_true", help="no summary")
 
@@ -62,20 +69,50 @@ def run(args: argparse.Namespace) -> int:
     """Reads, checks and writes; returns the exit status."""
     from t5coref.adapters import save_peft
     from t5coref.core.errors import ConfigError
+    from t5coref.model import CARD_FILE
 
     target = pathlib.Path(args.destination)
     if target.exists() and any(target.iterdir()) and not args.overwrite:
         raise ConfigError(f"{target} exists and is not empty; give another folder, or --overwrite")
+    if args.half and args.to != "adapters":
+        raise ConfigError(f"--half is for --to adapters; leave it out for --to {args.to}")
+    if (pathlib.Path(args.source) / CARD_FILE).is_file():
+        return _extract(args, target)
+    if args.rank is not None:
+        raise ConfigError(
+            f"--rank is for a model as SRC; {args.source} has no {CARD_FILE}, and adapters have a "
+            "rank already"
+        )
     adapters, base = _read(args.source, args.base, args.alpha)
     if args.to == "model":
         adapters.merge(base).save(target)
     elif args.to == "adapters":
         adapters.check(base)
-        adapters.save(target)
+        adapters.save(target, half=args.half)
     else:
         save_peft(target, adapters, base, base=args.base)
     if not args.quiet:
         print("\n".join(report(args.source, args.to, target, adapters)))
+    return 0
+
+
+def _extract(args: argparse.Namespace, target: pathlib.Path) -> int:
+    """Writes what training changed in all weights of a model as adapters."""
+    from t5coref.adapters import extracted
+    from t5coref.core.errors import ConfigError
+    from t5coref.nn.lora import LoRA
+
+    if args.to != "adapters":
+        raise ConfigError(
+            f"{args.source} is a model, of which adapters are made; expected --to adapters, got "
+            f"--to {args.to}"
+        )
+    rank = 16 if args.rank is None else args.rank
+    adapters, kept = extracted(_model(args.base), _model(args.source), LoRA(rank, float(rank)))
+    adapters.save(target, half=args.half)
+    if not args.quiet:
+        print("\n".join(report(args.source, args.to, target, adapters)))
+        print(f"they hold {kept:.1%} of what changed in the matrices (sums of squares)")
     return 0
 
 
@@ -105,15 +142,10 @@ def _read(source: str, base: str, alpha: float | None) -> tuple[Adapters, Any]:
 
 def _base_of(adapters: Adapters, place: pathlib.Path, base: str) -> Any:
     """A model folder of any kind, or a published T5 with the symbols of the adapters."""
-    from t5coref.model import CARD_FILE, LOADERS, Format, Model, pretrained, read_card
+    from t5coref.model import CARD_FILE, Format, pretrained
 
     if (pathlib.Path(base) / CARD_FILE).is_file():
-        card = read_card(pathlib.Path(base))
-        loader = next((LOADERS[key] for key in LOADERS if key in card), None)
-        if loader is None:
-            return Model.load(base)
-        module, owner, load = loader.rsplit(".", 2)
-        return getattr(getattr(importlib.import_module(module), owner), load)(base)
+        return _model(base)
     described = adapters.card["format"]
     return pretrained(
         base,
@@ -122,6 +154,19 @@ def _base_of(adapters: Adapters, place: pathlib.Path, base: str) -> Any:
         format=described and Format(described["name"], described["options"]),
         dtype=adapters.card["dtype"],
     )
+
+
+def _model(folder: str) -> Any:
+    """The model of a folder, of any kind."""
+    from t5coref.model import CARD_FILE, LOADERS, Model, read_card
+
+    place = pathlib.Path(folder)
+    card = read_card(place) if (place / CARD_FILE).is_file() else {}
+    loader = next((LOADERS[key] for key in LOADERS if key in card), None)
+    if loader is None:
+        return Model.load(folder)
+    module, owner, load = loader.rsplit(".", 2)
+    return getattr(getattr(importlib.import_module(module), owner), load)(folder)
 
 
 def report(source: str, to: str, target: pathlib.Path, adapters: Adapters) -> list[str]:

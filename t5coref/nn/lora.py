@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.partitioning import AxisMetadata
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -146,7 +147,7 @@ def with_adapters(
         else:
             flat[*path[:-1], LORA_A] = _normal(key, path, a)
         flat[*path[:-1], LORA_B] = jnp.zeros((b[0], *layers, b[1]), jnp.float32)
-    for path, axis in _tables(flat).items() if rows.count else ():
+    for path, axis in tables(flat).items() if rows.count else ():
         shape = list(flat[path].shape)
         if shape[axis] < rows.first + rows.count:
             raise ValueError(
@@ -228,6 +229,21 @@ def with_adapted_variables(
     return {**variables, "params": params, "params_axes": unflatten_dict(axes)}
 
 
+def nearest(lora: LoRA, change: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The A and B that come nearest to adding `change` to a kernel [in, out], and how near.
+
+    The last is the share of the sum of squares of `change` that they hold.
+    """
+    left, values, right = np.linalg.svd(np.asarray(change, np.float64), full_matrices=False)
+    root = np.sqrt(values[: lora.rank] / lora.scale)
+    a, b = left[:, : lora.rank] * root, root[:, None] * right[: lora.rank]
+    missing = lora.rank - len(root)  # of a matrix that is no larger than the rank
+    a, b = np.pad(a, ((0, 0), (0, missing))), np.pad(b, ((0, missing), (0, 0)))
+    total = float(np.square(values).sum())
+    share = float(np.square(values[: lora.rank]).sum()) / total if total else 1.0
+    return a.astype(np.float32), b.astype(np.float32), share
+
+
 def axes_of(path: Path, axes: Mapping[Path, tuple[str | None, ...]]) -> tuple[str | None, ...]:
     """The logical axes of a parameter of an adapted tree, given those of the T5's own."""
     if path[-1] == SYMBOLS:
@@ -245,7 +261,7 @@ def part_of(path: Path) -> str:
 
 
 def _with_rows(flat: dict[Path, Any], rows: Rows) -> dict[Path, Any]:
-    for path, axis in _tables(flat).items():
+    for path, axis in tables(flat).items():
         change = flat.pop((*path[:-1], SYMBOLS), None)
         if change is not None:
             table = jnp.asarray(flat[path])
@@ -254,7 +270,7 @@ def _with_rows(flat: dict[Path, Any], rows: Rows) -> dict[Path, Any]:
     return flat
 
 
-def _tables(flat: Mapping[Path, Any]) -> dict[Path, int]:
+def tables(flat: Mapping[Path, Any]) -> dict[Path, int]:
     """The table and the head, as far as there are any, and on which axis they have the symbols."""
     paths = {tuple(TABLE.split("/")): 0, tuple(HEAD.split("/")): 1}
     return {path: axis for path, axis in paths.items() if path in flat}
