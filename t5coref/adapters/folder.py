@@ -24,6 +24,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from t5coref import model as models
 from t5coref.checkpoints.folders import appearing
 from t5coref.core.errors import ConfigError, MismatchError
+from t5coref.nn import compact
 from t5coref.nn import lora as low_rank
 from t5coref.nn.checkpoint import HEAD, TABLE
 from t5coref.nn.lora import T5_PARTS, LoRA, Rows
@@ -56,16 +57,19 @@ class Adapters:
     tokenizer: Tokenizer
     card: Mapping[str, Any]
 
-    def save(self, folder: str | os.PathLike[str], *, half: bool = False) -> None:
+    def save(self, folder: str | os.PathLike[str], *, eight_bits: bool = False) -> None:
         """Writes a folder that `load` can read; it appears whole or not at all.
 
         Args:
           folder: to make.
-          half: store float16 instead of float32.
+          eight_bits: store matrices as `nn.compact` does, a quarter as large.
         """
         flat: Any = flatten_dict(dict(self.weights), sep="/")
-        dtype = np.float16 if half else np.float32
-        tensors = {name: np.asarray(leaf, dtype) for name, leaf in flat.items()}
+        tensors: dict[str, np.ndarray] = {}
+        for name, leaf in flat.items():
+            values = np.asarray(leaf, np.float32)
+            small = eight_bits and values.ndim == 2
+            tensors |= compact.quantized(name, values) if small else {name: values}
         with appearing(pathlib.Path(folder), overwrite=True, foreign=_foreign) as fresh:
             write_tensors(fresh / WEIGHTS, tensors)
             self.tokenizer.save(fresh)
@@ -101,9 +105,7 @@ class Adapters:
         tensors = safetensors.numpy.load_file(place / WEIGHTS)
         return cls(
             lora=LoRA(**described["lora"]),
-            weights=unflatten_dict(
-                {name: np.asarray(leaf, np.float32) for name, leaf in tensors.items()}, sep="/"
-            ),
+            weights=unflatten_dict(_whole(tensors), sep="/"),
             rows=Rows(**described["rows"]),
             base=described["base"],
             tokenizer=models.tokenizer_of(place, described["model"]),
@@ -153,6 +155,13 @@ class Adapters:
             both = low_rank.joined(base.params, self.weights)
             params = jax.device_get(low_rank.merged(self.lora, both, self.rows))
         return dataclasses.replace(base, params=params)
+
+
+def _whole(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What was stored, in floats."""
+    names = [name for name in tensors if not name.endswith(compact.SCALE)]
+    parts = {name: compact.parts(tensors, name) for name in names}
+    return {n: compact.restored(*made) if made else tensors[n] for n, made in parts.items()}
 
 
 def fingerprint(params: Mapping[str, Any], rows: Rows) -> str:

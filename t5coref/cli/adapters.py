@@ -35,7 +35,7 @@ examples:
   t5coref adapters runs/xl/checkpoint_20000 models/xl --to model --base flan-xl --alpha 64
                                      what T5X has trained from flan-xl/checkpoint_0
   t5coref adapters runs/mentions/last models/mine/proposer --to adapters --base models/mine \\
-      --rank 16 --half               what training changed in all weights, as adapters
+      --rank 16 --eight-bits               what training changed in all weights, as adapters
 
 For adapters of ours, BASE may be the published T5: their folder says which tokenizer, symbols and
 format it was trained with. For others it is a model folder that says so itself. PEFT has no place
@@ -59,8 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of a T5X checkpoint, which does not say it: LoRA.alpha of the run")  # fmt: skip
     add("--rank", type=int, metavar="N",
         help="where SRC is a model: of the adapters (default: 16)")  # fmt: skip
-    add("--half", action="store_true",
-        help="with --to adapters: numbers of 16 bits instead of 32")  # fmt: skip
+    add("--eight-bits", action="store_true",
+        help="with --to adapters: matrices in eight bits, a quarter as large")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DST")
     add("--quiet", action="store_true", help="no summary")
 
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     target = pathlib.Path(args.destination)
     if target.exists() and any(target.iterdir()) and not args.overwrite:
         raise ConfigError(f"{target} exists and is not empty; give another folder, or --overwrite")
-    if args.half and args.to != "adapters":
-        raise ConfigError(f"--half is for --to adapters; leave it out for --to {args.to}")
+    if args.eight_bits and args.to != "adapters":
+        raise ConfigError(f"--eight-bits is for --to adapters; leave it out for --to {args.to}")
     if (pathlib.Path(args.source) / CARD_FILE).is_file():
         return _extract(args, target)
     if args.rank is not None:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         adapters.merge(base).save(target)
     elif args.to == "adapters":
         adapters.check(base)
-        adapters.save(target, half=args.half)
+        adapters.save(target, eight_bits=args.eight_bits)
     else:
         save_peft(target, adapters, base, base=args.base)
     if not args.quiet:
@@ -109,7 +109,7 @@ def _extract(args: argparse.Namespace, target: pathlib.Path) -> int:
         )
     rank = 16 if args.rank is None else args.rank
     adapters, kept = extracted(_model(args.base), _model(args.source), LoRA(rank, float(rank)))
-    adapters.save(target, half=args.half)
+    adapters.save(target, eight_bits=args.eight_bits)
     if not args.quiet:
         print("\n".join(report(args.source, args.to, target, adapters)))
         print(f"they hold {kept:.1%} of what changed in the matrices (sums of squares)")
