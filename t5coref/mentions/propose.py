@@ -21,7 +21,7 @@ from t5coref.downstream.head_model import HeadModel, compute
 from t5coref.headed import Base
 from t5coref.joint_ie.features import length_bucket
 from t5coref.mentions.rows import Row, rows_of, scores_of, side_by_side
-from t5coref.mentions.tags import best_tags, spans_of, tags
+from t5coref.mentions.tags import best_in_sentences, spans_of, tags
 from t5coref.mentions.task import NAME
 from t5coref.model import Model
 from t5coref.nn.partition import DATA
@@ -129,7 +129,8 @@ class MentionProposer(RoundPredictor[HeadModel]):
             scores_of(document, of_document, [next(computed) for _ in of_document], classes)
             for document, of_document in zip(documents, windows, strict=True)
         ]
-        for document, chosen in zip(documents, best_tags(scores, depth, self.bias), strict=True):
+        best = best_in_sentences(documents, scores, depth, self.bias)
+        for document, chosen in zip(documents, best, strict=True):
             yield with_mentions(document, spans_of(chosen, depth), PREDICTED)
 
     def _compute(self, rows: Sequence[Row], length: int, params: Any) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t5coref.core.document import Span
+from t5coref.core.document import Document, Span
 from t5coref.core.errors import ConfigError
 from t5coref.linearize.mentions import Mention, nested
 
@@ -187,6 +187,22 @@ def best_tags(scores: Sequence[np.ndarray], max_depth: int, bias: float = 0.0) -
         for i, of_document in zip(members, chosen, strict=True):
             found[i] = of_document
     return found
+
+
+def best_in_sentences(
+    documents: Sequence[Document],
+    scores: Sequence[np.ndarray],
+    max_depth: int,
+    bias: float = 0.0,
+) -> list[np.ndarray]:
+    """As `best_tags`, without mentions that go on behind the end of their sentence.
+
+    LitBank and GUM have none.
+    """
+    ends = [sorted({end for _, end in d.sentences} - {len(d.words)}) for d in documents]
+    parts = [np.split(of_one, cuts) for of_one, cuts in zip(scores, ends, strict=True)]
+    found = iter(best_tags([part for of_one in parts for part in of_one], max_depth, bias))
+    return [np.concatenate([next(found) for _ in of_one]) for of_one in parts]
 
 
 def _best_of_some(scores: Sequence[np.ndarray], table: Arcs) -> list[np.ndarray]:

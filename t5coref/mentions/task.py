@@ -15,7 +15,7 @@ from t5coref.core.segment import check_window
 from t5coref.downstream.head_objective import Outputs, Score
 from t5coref.mentions.metrics import MentionScorer, gold_spans
 from t5coref.mentions.rows import Row, rows_of, scores_of, side_by_side, with_tags
-from t5coref.mentions.tags import best_tags, spans_of, tags
+from t5coref.mentions.tags import best_in_sentences, spans_of, tags
 from t5coref.nn.downstream import TaggingHead
 from t5coref.tokenizer import Tokenizer
 from t5coref.train.inputs import digest
@@ -112,7 +112,7 @@ class MentionTagging:
                 for d, of_document in zip(self._dev, windows, strict=True)
             ]
             scorer = MentionScorer()
-            found = best_tags(scores, self.max_depth, self.bias)
+            found = best_in_sentences(self._dev, scores, self.max_depth, self.bias)
             for document, chosen in zip(self._dev, found, strict=True):
                 scorer.add(gold_spans(document), spans_of(chosen, self.max_depth))
             prf = scorer.compute()

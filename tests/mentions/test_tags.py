@@ -11,10 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t5coref.core.document import crosses
+from t5coref.core.document import Document, crosses
 from t5coref.core.errors import ConfigError
 from t5coref.mentions import tags as module
-from t5coref.mentions.tags import NOTHING, Tag, after, arcs, best_tags, spans_of, tagged, tags
+from t5coref.mentions.tags import (
+    NOTHING,
+    Tag,
+    after,
+    arcs,
+    best_in_sentences,
+    best_tags,
+    spans_of,
+    tagged,
+    tags,
+)
 
 
 def depth(spans, words):
@@ -90,6 +100,25 @@ def test_the_best_of_all_sets_is_found(words, max_depth, bias):
         (found,) = best_tags([scores], max_depth, bias)
         chosen = spans_of(found, max_depth)
         np.testing.assert_allclose(value[tuple(sorted(chosen))], max(value.values()), atol=1e-9)
+
+
+def test_the_best_of_all_sets_within_sentences_is_found():
+    rng = np.random.default_rng(3)
+    for sentences, ends in (((0, 2), (2, 4)), {2}), (((0, 1), (1, 4)), {1}), (((0, 4),), set()):
+        document = Document(doc_id="d", words=tuple("abcd"), sentences=sentences)
+        for _ in range(5):
+            scores = rng.standard_normal((4, 8)) * 3
+            value = {
+                spans: sum(scores[w, k] for w, k in enumerate(counted(spans, 4, 2)))
+                for spans in every_set(4, 2)
+                if not any(start < end < stop for start, stop in spans for end in ends)
+            }
+            empty = Document(doc_id="e", words=())
+            both = [np.zeros((0, 8)), scores]
+            nothing, found = best_in_sentences([empty, document], both, 2)
+            assert nothing.tolist() == []
+            chosen = tuple(sorted(spans_of(found, 2)))
+            np.testing.assert_allclose(value[chosen], max(value.values()), atol=1e-9)
 
 
 SCORES = st.integers(0, 40).flatmap(
