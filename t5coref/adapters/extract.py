@@ -46,7 +46,7 @@ def extracted(base: Any, tuned: Any, lora: LoRA) -> Extraction:
     """
     ours, theirs = (model.tokenizer for model in (base, tuned))
     t5: Any = {part: base.params[part] for part in T5_PARTS if part in tuned.params}
-    before, after = (dict(flatten_dict(tree)) for tree in (t5, dict(tuned.params)))
+    before, after = _flat(t5), _flat(tuned.params)
     shapes = {path: leaf.shape for path, leaf in before.items()}
     found = {path: leaf.shape for path, leaf in after.items() if path[0] in T5_PARTS}
     known = theirs.symbols in ((), ours.symbols)
@@ -75,3 +75,7 @@ def extracted(base: Any, tuned: Any, lora: LoRA) -> Extraction:
     weights = unflatten_dict(trained)
     made = Adapters(lora, weights, rows, fingerprint(t5, rows), theirs, tuned.card())
     return Extraction(made, held / whole if whole else 1.0)
+
+
+def _flat(params: Any) -> dict[tuple[str, ...], Any]:
+    return dict(flatten_dict(dict(params)))
