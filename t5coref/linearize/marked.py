@@ -51,7 +51,7 @@ class MarkedWindows(Windows):
           at_most: mentions of a window; where one would hold more, the document's windows are
             shorter. None = any number.
         """
-        closing = [k.end for k in kept]
+        closing = [k.end for k in reversed(kept)]  # of those that end together the innermost first
         opening = [(k.start, i) for i, k in enumerate(kept) for _ in (0, *self.behind_mark(k))]
         at = np.asarray([*closing, *(start for start, _ in opening)], np.int32)
         # A sentence ends behind the marks of the mentions that end with it.
@@ -66,7 +66,7 @@ class MarkedWindows(Windows):
         place = np.empty_like(at)  # of each mark among pieces and marks
         order = np.argsort(at, kind="stable")
         place[order] = at[order] + np.arange(len(at), dtype=np.int32)
-        last = place[: len(kept)].tolist()
+        last = place[: len(kept)][::-1].tolist()
         first: dict[int, int] = {}
         for (_, i), spot in zip(opening, place[len(kept) :].tolist(), strict=True):
             first.setdefault(i, spot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 
+import hypothesis
 import numpy as np
 import pytest
 import walks
@@ -126,11 +127,21 @@ def test_carried_windows_begin_with_what_was_said(tokenizer, name):
     assert spans(round_trip(lin, doc)) == spans(doc.annotation)
 
 
+ENDING_TOGETHER = Document(
+    doc_id="together",
+    words=("the", "the", "the", "the", "saw", "Anna", "Anna", "house", "the"),
+    sentences=((0, 1), (1, 9)),
+    speakers=("Ann", "Ann", "Ann", None, "Ann", None, "Ann", "Ann", "Ann"),
+    annotation=Annotation((((0, 1), (0, 2), (5, 6), (7, 8)), ((6, 8),))),
+)
+"""A window ends between the closing marks of "house" and "Anna house": it holds the inner one."""
+
 KNOWING = [name for name in NAMES if name != "document"]
 
 
 @pytest.mark.parametrize("name", KNOWING)
 @settings(max_examples=15, deadline=None)
+@hypothesis.example(doc=ENDING_TOGETHER, nulls=False)
 @given(doc=documents(max_words=40), nulls=st.booleans())
 def test_with_a_memory_windows_find_the_clusters_of_the_document(tokenizer, name, doc, nulls):
     """All that is marked comes back, as in one window, however far apart the mentions lie."""
