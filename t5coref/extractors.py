@@ -165,7 +165,7 @@ def told(
     from t5coref.mentions import sources
 
     if source is None:
-        source = sources.OwnMentions(_own_proposer(folder, made))
+        source = own_mentions(folder, made)
     none = isinstance(source, sources.NoMentions)
     if needs and none:
         raise ConfigError(
@@ -180,13 +180,21 @@ def told(
     return sources.ToldPredictor(source, predictor)
 
 
-def _own_proposer(folder: str | os.PathLike[str] | None, predictor: Any) -> MentionProposer | None:
+def own_mentions(folder: str | os.PathLike[str] | None, predictor: Any) -> MentionSource:
+    """Those that documents carry, or else those of the proposer in the folder of a model.
+
+    Args:
+      folder: of the model; None = there is none.
+      predictor: at work with the model.
+    """
     from t5coref.mentions import MentionProposer
     from t5coref.mentions.propose import PROPOSER
+    from t5coref.mentions.sources import OwnMentions
 
     if folder is None or not os.path.isdir(os.path.join(folder, PROPOSER)):
-        return None
-    return MentionProposer.load(folder, base=predictor.model, batch_size=predictor.batch_size)
+        return OwnMentions()
+    size = predictor.batch_size
+    return OwnMentions(MentionProposer.load(folder, base=predictor.model, batch_size=size))
 
 
 def load_extractor(

@@ -35,7 +35,7 @@ examples:
   t5coref adapters runs/xl/checkpoint_20000 models/xl --to model --base flan-xl --alpha 64
                                      what T5X has trained from flan-xl/checkpoint_0
   t5coref adapters runs/mentions/last models/mine/proposer --to adapters --base models/mine \\
-      --rank 16 --eight-bits               what training changed in all weights, as adapters
+      --rank 32 --eight-bits         what training changed in all weights, as adapters
 
 For adapters of ours, BASE may be the published T5: their folder says which tokenizer, symbols and
 format it was trained with. For others it is a model folder that says so itself. PEFT has no place
@@ -108,6 +108,8 @@ def _extract(args: argparse.Namespace, target: pathlib.Path) -> int:
             f"--to {args.to}"
         )
     rank = 16 if args.rank is None else args.rank
+    if rank < 1:
+        raise ConfigError(f"--rank is {rank}; expected at least 1")
     adapters, kept = extracted(_model(args.base), _model(args.source), LoRA(rank, float(rank)))
     adapters.save(target, eight_bits=args.eight_bits)
     if not args.quiet:

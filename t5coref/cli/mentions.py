@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from t5coref.core.errors import ConfigError
+from t5coref.released import named
 
 if TYPE_CHECKING:
     from t5coref.core.document import Document
@@ -33,7 +34,7 @@ def mention_source(args: argparse.Namespace) -> MentionSource | None:
       ConfigError: it names nothing, or `--mention-bias` has nothing to act on.
     """
     name = args.mentions
-    if args.mention_bias is not None and (name is None or not os.path.isdir(name)):
+    if args.mention_bias is not None and (name is None or not os.path.isdir(named(name))):
         raise ConfigError(
             "--mention-bias is for proposers; expected --mentions DIR with the folder of one"
         )

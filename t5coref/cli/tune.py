@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tunes, stores and prints the weights."""
-    from t5coref.mentions.sources import OwnMentions
+    from t5coref.extractors import own_mentions
     from t5coref.model import store_options
     from t5coref.questions import Weights, tune
     from t5coref.train.inputs import corpus_files
@@ -72,8 +72,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"document {unannotated[0]!r} has no annotation; tuning needs one a document"
         )
-    source = mention_source(args) or OwnMentions()
+    source = mention_source(args)
     predictor = _predictor(args)
+    source = own_mentions(args.model, predictor) if source is None else source
     told = list(source(documents))
     answers = counting(predictor.scores(told), "documents", len(told), args.quiet)
     singletons = corpora.get(args.corpus).keeps_singletons

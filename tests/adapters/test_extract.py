@@ -105,5 +105,7 @@ def test_what_does_not_belong_together(base, bases, tmp_path, capsys):
                str(tmp_path / "base"), "--to"]  # fmt: skip
     assert cli.main([*command, "model"]) == 2
     assert "expected --to adapters, got --to model" in capsys.readouterr().err
+    assert cli.main([*command, "adapters", "--rank", "0"]) == 2
+    assert "--rank is 0; expected at least 1" in capsys.readouterr().err
     assert cli.main([*command, "peft", "--eight-bits"]) == 2
     assert "--eight-bits is for --to adapters" in capsys.readouterr().err

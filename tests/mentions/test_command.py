@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import types
 
 import pytest
 
-from t5coref import cli, linearize
+from t5coref import cli, linearize, released
 from t5coref.cli import models
 from t5coref.cli.mentions import add_mentions_arguments, mention_source
 from t5coref.core.document import Annotation, Document
@@ -18,6 +19,7 @@ from t5coref.corpora import jsonl
 from t5coref.downstream.head_model import head_model
 from t5coref.extractors import told
 from t5coref.mentions import ToldPredictor
+from t5coref.mentions.sources import ProposedMentions
 from t5coref.model import from_scratch
 from t5coref.nn.downstream import TaggingHead
 from t5coref.nn.stack import T5Config
@@ -180,6 +182,15 @@ def parsed(*argv):
 def test_sources_that_are_not_there(argv, message):
     with pytest.raises(ConfigError, match=message):
         mention_source(parsed(*argv))
+
+
+def test_the_released_model_lends_its_proposer(proposer, tmp_path, monkeypatch):
+    """By its name, and with a bias of the user's."""
+    shutil.copytree(proposer, tmp_path / "model" / "proposer")
+    monkeypatch.setattr(released, "default_model", lambda: tmp_path / "model")
+    source = mention_source(parsed("--mentions", "english-small", "--mention-bias", "2"))
+    assert isinstance(source, ProposedMentions)
+    assert source.identity["proposer"]["bias"] == 2
 
 
 @pytest.mark.parametrize("name", sorted(linearize.FORMATS))
