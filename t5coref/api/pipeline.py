@@ -55,7 +55,8 @@ def load(
       window: pieces of a window, for a model with heads those of the longest document; None = the
         model's own.
       mentions: for formats that are told the mentions: what `t5coref predict --mentions` takes,
-        or a source; None = those that the documents carry.
+        or a source; None = those of the proposer in the model's folder, else those that the
+        documents carry.
       relation_model: the folder of a second model, which finds relations between the entities.
       dtype: float32 or bfloat16; None = as trained, float32 on CPUs.
       devices: of JAX; None = all local ones.

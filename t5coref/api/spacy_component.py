@@ -23,8 +23,8 @@ from spacy.tokens import Doc
 
 from t5coref.core.errors import ConfigError, DocumentError
 
-MODEL_FOLDER = "model"
-"""Where the model lies in the folder of a saved component."""
+MODEL_FOLDER, MENTIONS_FOLDER = "model", "mentions"
+"""Where the model, and a proposer of its own folder, lie in the folder of a saved component."""
 
 
 def clusters_of(doc: Doc) -> list[tuple[Any, ...]]:
@@ -49,7 +49,8 @@ class CoreferenceComponent(Pipe):
 
     Args:
       name: in the pipeline.
-      model: see `t5coref.load`; one that is told the mentions needs a proposer in its folder.
+      model: see `t5coref.load`; one that is told the mentions needs a proposer in its folder, or
+        `mentions` among the settings.
       settings: further arguments of `t5coref.load`.
     """
 
@@ -99,32 +100,41 @@ class CoreferenceComponent(Pipe):
                 handler(self.name, self, [doc], DocumentError(prediction.error))
 
     def to_disk(self, path: str | pathlib.Path, *, exclude: Iterable[str] = ()) -> None:
-        """Copies the model's folder, so that the saved pipeline needs nothing else.
+        """Copies the folders of models, so that the saved pipeline needs nothing else.
 
-        A published checkpoint is not copied: its name stays in the configuration.
+        A published checkpoint is not copied: its name stays in the configuration. So does any other
+        source of mentions than the folder of a proposer.
         """
         from t5coref.model import CARD_FILE
         from t5coref.released import named
 
         del exclude
-
         source = pathlib.Path(named(self.model))
-        target = pathlib.Path(path, MODEL_FOLDER)
-        if not (source / CARD_FILE).is_file() or source.resolve() == target.resolve():
-            return
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, target)
+        if (source / CARD_FILE).is_file():
+            _copied(source, pathlib.Path(path, MODEL_FOLDER))
+        mentions = self.settings.get("mentions")
+        if mentions is not None and pathlib.Path(named(mentions)).is_dir():
+            _copied(pathlib.Path(named(mentions)), pathlib.Path(path, MENTIONS_FOLDER))
 
     def from_disk(
         self, path: str | pathlib.Path, *, exclude: Iterable[str] = ()
     ) -> "CoreferenceComponent":
-        """Takes the model that `to_disk` copied, where it did."""
+        """Takes the models that `to_disk` copied, where it did."""
         del exclude
-        folder = pathlib.Path(path, MODEL_FOLDER)
-        if folder.is_dir():
-            self.model = folder
-            self.__dict__.pop("pipeline", None)
+        model, mentions = pathlib.Path(path, MODEL_FOLDER), pathlib.Path(path, MENTIONS_FOLDER)
+        if model.is_dir():
+            self.model = model
+        if mentions.is_dir():
+            self.settings = {**self.settings, "mentions": str(mentions)}
+        self.__dict__.pop("pipeline", None)
         return self
+
+
+def _copied(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a folder into the place of another, unless it is that one."""
+    if source.resolve() != target.resolve():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
 
 
 @Language.factory(
@@ -136,6 +146,7 @@ class CoreferenceComponent(Pipe):
         "beams": 1,
         "singletons": None,
         "window": None,
+        "mentions": None,
     },
 )
 def make_component(
@@ -146,6 +157,7 @@ def make_component(
     beams: int,
     singletons: bool | None,
     window: int | None,
+    mentions: str | None,
 ) -> CoreferenceComponent:
     """The component of a pipeline; arguments as those of `t5coref.load`.
 
@@ -166,5 +178,6 @@ def make_component(
         "beams": beams,
         "singletons": singletons,
         "window": window,
+        "mentions": mentions,
     }
     return CoreferenceComponent(name, model, settings)

@@ -169,6 +169,32 @@ def test_pipelines_on_disk(nlp, loaded, tmp_path):
     assert (tmp_path / "copy" / "t5coref" / "model" / "model.safetensors").is_file()
 
 
+def test_a_proposer_of_its_own_is_saved_with_the_pipeline(loaded, tmp_path):
+    proposer = tmp_path / "proposer"
+    proposer.mkdir()
+    (proposer / "heads.safetensors").write_bytes(b"heads")
+    config = {"model": "my/model", "mentions": str(proposer)}
+    nlp = spacy.blank("en")
+    nlp.add_pipe("t5coref", config=config)
+    nlp("a b c")
+    assert loaded[0][1]["mentions"] == str(proposer)
+    nlp.to_disk(tmp_path / "saved")
+    (proposer / "heads.safetensors").unlink()
+    spacy.load(tmp_path / "saved")("a b c")
+    copied = pathlib.Path(loaded[1][1]["mentions"])
+    assert copied == tmp_path / "saved" / "t5coref" / "mentions"
+    assert (copied / "heads.safetensors").read_bytes() == b"heads"
+
+
+@pytest.mark.parametrize("mentions", [None, "spacy:en_core_web_sm"])
+def test_other_mentions_are_saved_by_name(mentions, loaded, tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("t5coref", config={"model": "my/model", "mentions": mentions})
+    nlp.to_disk(tmp_path / "saved")
+    spacy.load(tmp_path / "saved")("a b c")
+    assert loaded[0][1]["mentions"] == mentions
+
+
 def test_published_checkpoints_keep_their_name(nlp, loaded, tmp_path):
     nlp.to_disk(tmp_path / "saved")
     assert spacy.load(tmp_path / "saved")("a b c").spans
