@@ -119,6 +119,46 @@ def make_model(tiny_tasks, config):
 
 
 @pytest.fixture(scope="session")
+def trainer_of():
+    """Makes T5X's trainer of a model that begins with given parameters, on a mesh as asked."""
+    import flax
+    from jax.sharding import NamedSharding
+    from t5x import partitioning, trainer, utils
+
+    def make(model, batch, params, rate, *, kind=trainer.Trainer, microbatches=None, **mesh):
+        partitioner = partitioning.PjitPartitioner(**mesh)
+        shapes = {name: feature.shape for name, feature in batch.items()}
+        initializer = utils.TrainStateInitializer(
+            model.optimizer_def, model.get_initial_variables, shapes, partitioner
+        )
+        axes = initializer.train_state_axes
+        placed = jax.tree.map(
+            lambda leaf, spec: jax.device_put(leaf, NamedSharding(partitioner.mesh, spec)),
+            flax.core.freeze(params),
+            axes.params,
+        )
+        key = jax.random.PRNGKey(0)
+        state = initializer.from_scratch(key).replace_params(placed)
+        return kind(
+            model, state, partitioner, [], None, axes, key,
+            learning_rate_fn=rate, num_microbatches=microbatches,
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def metrics_of():
+    """Makes a step on a batch, and gives its metrics without times."""
+
+    def step(trainer, batch):
+        found = trainer.train(iter([batch]), 1).result()
+        return {k: float(v.value) for k, v in found.items() if not k.startswith("timing")}
+
+    return step
+
+
+@pytest.fixture(scope="session")
 def t5x(stories, tmp_path_factory):
     """Runs one of T5X's programs as users do; returns what it said."""
     logs = tmp_path_factory.mktemp("logs")

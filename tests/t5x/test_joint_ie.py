@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
 
 from t5coref import cli
 from t5coref.core.document import Annotation, Document, Relation
@@ -140,36 +139,17 @@ def params(make, batch):
     return jax.device_get(flax.core.unfreeze(variables["params"]))
 
 
-def with_t5x(model, batch, params, microbatches=None, **mesh):
-    """The loss of each step on one batch."""
-    partitioner = partitioning.PjitPartitioner(**mesh)
-    shapes = {name: feature.shape for name, feature in batch.items()}
-    initializer = utils.TrainStateInitializer(
-        model.optimizer_def, model.get_initial_variables, shapes, partitioner
-    )
-    placed = jax.tree.map(
-        lambda leaf, spec: jax.device_put(leaf, NamedSharding(partitioner.mesh, spec)),
-        flax.core.freeze(params),
-        initializer.train_state_axes.params,
-    )
-    state = initializer.from_scratch(jax.random.PRNGKey(0)).replace_params(placed)
-    trainer = trainers.Trainer(
-        model,
-        state,
-        partitioner,
-        [],
-        None,
-        initializer.train_state_axes,
-        jax.random.PRNGKey(0),
-        learning_rate_fn=adapter.local_learning_rate(rates, STEPS),
-        num_microbatches=microbatches,
-    )
-    with trainer:
-        return [
-            {name: float(value.value) for name, value in
-             trainer.train(iter([batch]), 1).result().items() if not name.startswith("timing")}
-            for _ in range(STEPS)
-        ]  # fmt: skip
+@pytest.fixture(scope="module")
+def with_t5x(trainer_of, metrics_of):
+    """Gives the metrics of each step on one batch."""
+
+    def train(model, batch, params, **options):
+        rate = adapter.local_learning_rate(rates, STEPS)
+        trainer = trainer_of(model, batch, params, rate, **options)
+        with trainer:
+            return [metrics_of(trainer, batch) for _ in range(STEPS)]
+
+    return train
 
 
 def test_parameters_are_those_of_the_local_loop(params, local):
@@ -199,7 +179,7 @@ def wanted(local, batch, params):
     ],
     ids=["data", "data-and-model"],
 )
-def test_steps_are_those_of_the_local_loop(make, batch, params, wanted, options, mesh):
+def test_steps_are_those_of_the_local_loop(with_t5x, make, batch, params, wanted, options, mesh):
     found = with_t5x(make(**options), batch, params, **mesh)
     np.testing.assert_allclose([row["loss"] for row in found], wanted, rtol=2e-4)
     assert {"antecedent", "mention", "relation", "contrastive"} <= set(found[0])
@@ -210,7 +190,7 @@ def test_steps_are_those_of_the_local_loop(make, batch, params, wanted, options,
     )
 
 
-def test_micro_batches_make_the_same_step(make, batch, params, wanted):
+def test_micro_batches_make_the_same_step(with_t5x, make, batch, params, wanted):
     model = make(documents_per_step=ROWS)
     found = with_t5x(model, batch, params, microbatches=2, model_parallel_submesh=(1, 1))
     np.testing.assert_allclose(found[0]["loss"], wanted[0], rtol=2e-4)

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
 from mrp_rows import sentinel_row, without_queries
 
 from t5coref import cli
@@ -117,36 +116,19 @@ def params(make, batch):
     return jax.device_get(flax.core.unfreeze(variables["params"]))
 
 
-def with_t5x(model, batch, params, microbatches=None, **mesh):
-    """The metrics of each step on one batch."""
-    partitioner = partitioning.PjitPartitioner(**mesh)
-    shapes = {name: feature.shape for name, feature in batch.items()}
-    initializer = utils.TrainStateInitializer(
-        model.optimizer_def, model.get_initial_variables, shapes, partitioner
-    )
-    placed = jax.tree.map(
-        lambda leaf, spec: jax.device_put(leaf, NamedSharding(partitioner.mesh, spec)),
-        flax.core.freeze(params),
-        initializer.train_state_axes.params,
-    )
-    state = initializer.from_scratch(jax.random.PRNGKey(0)).replace_params(placed)
-    trainer = model_of.CountingTrainer(
-        model,
-        state,
-        partitioner,
-        [],
-        None,
-        initializer.train_state_axes,
-        jax.random.PRNGKey(0),
-        learning_rate_fn=adapter.local_learning_rate(rates, STEPS),
-        num_microbatches=microbatches,
-    )
-    with trainer:
-        return [
-            {name: float(value.value) for name, value in
-             trainer.train(iter([batch]), 1).result().items() if not name.startswith("timing")}
-            for _ in range(STEPS)
-        ]  # fmt: skip
+@pytest.fixture(scope="module")
+def with_t5x(trainer_of, metrics_of):
+    """Gives the metrics of each step on one batch."""
+
+    def train(model, batch, params, **options):
+        trainer = trainer_of(
+            model, batch, params, adapter.local_learning_rate(rates, STEPS),
+            kind=model_of.CountingTrainer, **options,
+        )  # fmt: skip
+        with trainer:
+            return [metrics_of(trainer, batch) for _ in range(STEPS)]
+
+    return train
 
 
 def test_rows_are_those_of_the_local_loop(batch, local, params, rows):
@@ -187,9 +169,11 @@ def wanted(local, params):
     [((1, 1), None), ((1, 1), 4), ((1, 2), None)],
     ids=["data", "micro-batches", "data-and-model"],
 )
-def test_steps_are_those_of_the_local_loop(make, batch, params, wanted, mesh, microbatches):
+def test_steps_are_those_of_the_local_loop(
+    with_t5x, make, batch, params, wanted, mesh, microbatches
+):
     """Micro-batches have unlike numbers of queries and pieces."""
-    found = with_t5x(make(), batch, params, microbatches, model_parallel_submesh=mesh)
+    found = with_t5x(make(), batch, params, microbatches=microbatches, model_parallel_submesh=mesh)
     for name in ("loss", "pieces", "mrp", "copy_accuracy"):
         np.testing.assert_allclose(
             [row[name] for row in found], [row[name] for row in wanted], rtol=5e-4, err_msg=name

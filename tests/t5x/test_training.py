@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
 
 from t5coref import corpora, linearize
 from t5coref.nn.scan import scan_params
@@ -58,33 +57,17 @@ def params(make_model, batch):
     return jax.device_get(flax.core.unfreeze(variables["params"]))
 
 
-def losses_with_t5x(model, batch, params, **mesh):
-    """The loss of each step on one batch, and the parameters at the end."""
-    partitioner = partitioning.PjitPartitioner(**mesh)
-    shapes = {name: feature.shape for name, feature in batch.items()}
-    initializer = utils.TrainStateInitializer(
-        model.optimizer_def, model.get_initial_variables, shapes, partitioner
-    )
-    placed = jax.tree.map(
-        lambda leaf, spec: jax.device_put(leaf, NamedSharding(partitioner.mesh, spec)),
-        flax.core.freeze(params),
-        initializer.train_state_axes.params,
-    )
-    state = initializer.from_scratch(jax.random.PRNGKey(0)).replace_params(placed)
-    trainer = trainers.Trainer(
-        model,
-        state,
-        partitioner,
-        [],
-        None,
-        initializer.train_state_axes,
-        jax.random.PRNGKey(0),
-        learning_rate_fn=lambda step: jnp.asarray(1e-2),
-        num_microbatches=None,
-    )
-    with trainer:
-        found = [trainer.train(iter([batch]), 1).result()["loss"].value for _ in range(STEPS)]
-        return np.asarray(found), jax.device_get(trainer.train_state.params), trainer.train_state
+@pytest.fixture(scope="module")
+def losses_with_t5x(trainer_of, metrics_of):
+    """Gives the loss of each step on one batch, the parameters at the end, and the last state."""
+
+    def train(model, batch, params, **mesh):
+        with trainer_of(model, batch, params, lambda _: jnp.asarray(1e-2), **mesh) as trainer:
+            found = [metrics_of(trainer, batch)["loss"] for _ in range(STEPS)]
+            state = trainer.train_state
+            return np.asarray(found), jax.device_get(state.params), state
+
+    return train
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +87,9 @@ def local(make_model, same_rows, params):
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
-def test_first_steps_are_those_of_the_local_loop(make_model, batch, params, local, scan_layers):
+def test_first_steps_are_those_of_the_local_loop(
+    losses_with_t5x, make_model, batch, params, local, scan_layers
+):
     model = make_model(
         optimizer_def=adapter.local_optimizer(fast, STEPS), scan_layers=scan_layers, **MEAN
     )
@@ -121,7 +106,7 @@ def test_learning_rates_are_those_of_the_local_loop():
 @pytest.mark.parametrize(
     ("scan_layers", "placed"), [(False, False), (True, True)], ids=["by-rules", "by-layout"]
 )
-def test_model_parallelism(make_model, batch, params, scan_layers, placed):
+def test_model_parallelism(losses_with_t5x, make_model, batch, params, scan_layers, placed):
     """With T5X's Adafactor, whose factored moments are divided like the parameters."""
     assert jax.device_count() == 8
     start = scan_params(params) if scan_layers else params
