@@ -34,9 +34,6 @@ model_of = pytest.importorskip("t5coref.t5x_joint_ie")
 data = pytest.importorskip("t5coref.data.joint_ie")
 adapter = pytest.importorskip("t5coref.t5x_adapter")
 seqio = pytest.importorskip("seqio")
-partitioning = pytest.importorskip("t5x.partitioning")
-trainers = pytest.importorskip("t5x.trainer")
-utils = pytest.importorskip("t5x.utils")
 
 STEPS, ROWS = 4, 8
 LENGTHS = {"inputs": 64, "mentions": 16, "relations": 8}

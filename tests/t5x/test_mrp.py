@@ -28,8 +28,6 @@ data = pytest.importorskip("t5coref.data.mrp")
 features_of = pytest.importorskip("t5coref.data.mrp_features")
 adapter = pytest.importorskip("t5coref.t5x_adapter")
 seqio = pytest.importorskip("seqio")
-partitioning = pytest.importorskip("t5x.partitioning")
-utils = pytest.importorskip("t5x.utils")
 
 TINY = pathlib.Path(__file__).with_name("tiny_mrp.gin")
 STEPS, ROWS = 3, 8

@@ -21,7 +21,6 @@ from t5coref.train.step import TrainState, make_train_step
 adapter = pytest.importorskip("t5coref.t5x_adapter")
 coref_task = pytest.importorskip("t5coref.data.task")
 partitioning = pytest.importorskip("t5x.partitioning")
-trainers = pytest.importorskip("t5x.trainer")
 utils = pytest.importorskip("t5x.utils")
 
 ROWS, STEPS = 8, 5
